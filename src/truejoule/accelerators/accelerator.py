@@ -1,0 +1,93 @@
+"""What every machine offers, and how to get one by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from collections.abc import Mapping as Mapping_
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from truejoule.accelerators import preset as presets
+from truejoule.accelerators.mapping import Mapping
+from truejoule.accelerators.preset import Parameter, Preset
+from truejoule.cost import Cost
+from truejoule.errors import InputError, did_you_mean
+from truejoule.workload import Activity, Workload
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from truejoule.network import Network
+    from truejoule.numerics.deployed import Deployed
+
+
+class Accelerator(Protocol):
+    """A machine. Each folder of ``accelerators/`` has one final class of this kind and a ``build`` function in its ``design.py``.
+
+    Attributes
+    ----------
+    name, title, summary : of the preset.
+    parameters : every parameter with value, unit and source.
+    """
+
+    name: str
+    title: str
+    summary: str
+    parameters: tuple[Parameter, ...]
+
+    def map(self, workload: Workload) -> Mapping:
+        """Place every layer. Raises ``InputError`` for a layer that does not fit."""
+        ...
+
+    def cost(self, mapping: Mapping, activity: Activity, work: Mapping_[str, Mapping_[str, tuple[float, ...]]] | None = None) -> Cost:
+        """Energy, time and area of one inference.
+
+        Parameters
+        ----------
+        activity : what flows through the layers, measured or assumed.
+        work : per layer, what the deployed network measured of the machine's own quantities, by name, one number per time step and
+            sample (for example the conductance that its inputs drove). Estimated from densities where absent: a workload without data.
+        """
+        ...
+
+    def deploy(self, network: Network, calibration: Iterable[Tensor] = (), seed: int = 0) -> Deployed:
+        """The network as this machine computes it.
+
+        Parameters
+        ----------
+        calibration : input batches on which ranges are set.
+        seed : of this physical chip: its variation and its stuck cells.
+        """
+        ...
+
+    def alternatives(self) -> Mapping_[str, Accelerator]:
+        """The same machine under another accounting that a reader should see beside it, by description."""
+        ...
+
+
+def accelerator(name: str | Path, /, **overrides: object) -> Accelerator:
+    """A machine from a preset name or a YAML path, with parameters overridden.
+
+    Examples
+    --------
+    >>> accelerator("spikeflow", adc_bits=5)
+    >>> accelerator("my_chip.yaml")
+
+    Raises
+    ------
+    InputError : unknown name, unknown parameter, missing unit, value out of range.
+    """
+    loaded = presets.load(name)
+    if loaded.machine not in machines():
+        raise InputError(f"no machine {loaded.machine!r}", where=f"{loaded.origin}, machine", fix=did_you_mean(loaded.machine, machines()))
+    module = importlib.import_module(f"truejoule.accelerators.{loaded.machine}.design")
+    return module.build(loaded, overrides)
+
+
+def machines() -> list[str]:
+    """The folders of ``accelerators/`` that hold a machine."""
+    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/design.py"))
+
+
+__all__ = ["Accelerator", "Preset", "accelerator", "machines"]

@@ -1,0 +1,124 @@
+"""Layers onto crossbars, PEs and tiles."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from truejoule.accelerators.mapping import Mapping, Placement, Transfer
+from truejoule.accelerators.spikeflow.design import Structure
+from truejoule.errors import InputError
+from truejoule.numerics.schemes import count_row_blocks
+from truejoule.workload import Layer, Workload
+
+
+def place_layers(workload: Workload, structure: Structure) -> Mapping:
+    """Place every layer with weights; layers do not share a tile unless ``share_tiles`` says so.
+
+    A weight matrix of C·R·S rows and K·slices columns is cut into ``row_blocks x column_blocks`` crossbars. The row blocks of one column
+    block fill PEs of ``crossbars_per_pe``; PEs fill tiles. Grouped convolutions are placed as dense matrices with empty cells, so a
+    depthwise layer uses one cell in C of its crossbars.
+
+    Raises
+    ------
+    InputError : for a network without weights, or one that needs more tiles than ``max_tiles``.
+    """
+    if not workload.multiplying:
+        raise InputError("nothing to place", where=workload.name, got="no layer with weights", expected="at least one conv or linear layer")
+    placements, next_pe = [], 0
+    for layer in workload.multiplying:
+        rows, columns = blocks(layer, structure)
+        pes = pes_of(layer, structure)
+        if not structure.share_tiles:
+            next_pe = math.ceil(next_pe / structure.pes_per_tile) * structure.pes_per_tile
+        first, last = next_pe // structure.pes_per_tile, (next_pe + pes - 1) // structure.pes_per_tile
+        next_pe += pes
+        cells = rows * columns * structure.crossbar_size**2
+        placements.append(Placement(layer.name, tuple(range(first, last + 1)), rows * columns, rows, columns, layer.weights * structure.slices(weight_bits(layer, structure)) / cells))
+    tiles = math.ceil(next_pe / structure.pes_per_tile)
+    if tiles > structure.max_tiles:
+        largest = max(placements, key=lambda p: len(p.units))
+        raise InputError("the network does not fit on the chip", where=f"{workload.name}; largest layer {largest.layer} with {len(largest.units)} tiles", got=f"{tiles} tiles",
+                         expected=f"at most {structure.max_tiles}", fix="raise max_tiles, use larger crossbars, or a smaller network")
+    side = math.ceil(math.sqrt(tiles))
+    grid = (math.ceil(tiles / side), side)
+    where = {p.layer: p.units for p in placements}
+    return Mapping(workload, tuple(placements), _transfers(workload, where, side, structure), tiles, grid, "tile", _warnings(workload, placements, structure))
+
+
+def weight_bits(layer: Layer, structure: Structure) -> int:
+    """Integer weights keep their own width; real ones are rounded to the machine's."""
+    return layer.weight_bits if layer.weight_levels != "float" else structure.weight_bits
+
+
+def input_bits(layer: Layer, structure: Structure) -> int:
+    """Integer inputs of at most 8 bits keep their width; real ones are rounded to the machine's."""
+    return layer.input_bits if layer.input_bits <= 8 else structure.input_bits
+
+
+def blocks(layer: Layer, structure: Structure) -> tuple[int, int]:
+    """Row blocks and column blocks of a layer."""
+    slices = structure.slices(weight_bits(layer, structure))
+    per_crossbar = structure.crossbar_size // slices
+    if per_crossbar == 0:
+        raise InputError("a weight does not fit in a crossbar row", where=layer.name, got=f"{slices} columns per weight", expected=f"at most {structure.crossbar_size}", fix="use more bits per cell")
+    return count_row_blocks(layer.in_channels, layer.kernel, structure.crossbar_size, structure.row_order), math.ceil(layer.out_channels / per_crossbar)
+
+
+def pes_of(layer: Layer, structure: Structure) -> int:
+    """Processing elements of a layer."""
+    rows, columns = blocks(layer, structure)
+    return math.ceil(rows / structure.crossbars_per_pe) * columns
+
+
+def _transfers(workload: Workload, where: dict[str, tuple[int, ...]], side: int, structure: Structure) -> tuple[Transfer, ...]:
+    """Every edge whose ends live on different tiles; a helper layer lives where its last-computed operand is made."""
+    order = {"input": -1} | {layer.name: i for i, layer in enumerate(workload.layers)}
+    home: dict[str, str] = {"input": "input"}
+    bits: dict[str, int] = {"input": structure.input_bits}
+    for layer in workload.layers:
+        sources = workload.sources(layer.name)
+        last = max(sources, key=order.__getitem__, default="input")
+        home[layer.name] = layer.name if layer.multiplies else home.get(last, "input")
+        bits[layer.name] = _output_bits(layer, bits.get(last, structure.input_bits), structure)
+    found = []
+    for layer in workload.layers:
+        for source in workload.sources(layer.name):
+            start, end = home.get(source, "input"), home[layer.name]
+            if start == end or end == "input":
+                continue
+            elements = layer.inputs if source == "input" else workload[source].outputs
+            width = input_bits(layer, structure) if source == "input" and layer.multiplies else bits[source]
+            found.append(Transfer(start, layer.name, elements, width, _hops(where.get(start), where[end], side)))
+    return tuple(found)
+
+
+def _output_bits(layer: Layer, before: int, structure: Structure) -> int:
+    if layer.op == "neuron" and layer.neuron is not None:
+        return max(math.ceil(math.log2(layer.neuron.max_spikes + 1)), 1)
+    if layer.op == "avg_pool":
+        return min(before + math.ceil(math.log2(math.prod(layer.kernel))), structure.partial_sum_bits)
+    return {"sign": 1, "relu": structure.input_bits, "max_pool": before}.get(layer.op, structure.partial_sum_bits)
+
+
+def _hops(source: tuple[int, ...] | None, target: tuple[int, ...], side: int) -> float:
+    """Mean Manhattan distance between two sets of tiles; the chip's input enters beside tile 0."""
+    if source is None:
+        return 1.0 + sum(sum(_at(t, side)) for t in target) / len(target)
+    distance = 0.0
+    for axis in (0, 1):
+        a, b = Counter(_at(t, side)[axis] for t in source), Counter(_at(t, side)[axis] for t in target)
+        distance += sum(n * m * abs(p - q) for p, n in a.items() for q, m in b.items())
+    return distance / (len(source) * len(target))
+
+
+def _at(tile: int, side: int) -> tuple[int, int]:
+    """Row and column of a tile; rows run to and fro, so that neighbours in order are neighbours on the mesh."""
+    row, column = divmod(tile, side)
+    return row, column if row % 2 == 0 else side - 1 - column
+
+
+def _warnings(workload: Workload, placements: list[Placement], structure: Structure) -> tuple[str, ...]:
+    found = [f"{p.layer} uses {100 * p.utilisation:.1f} % of the cells of its {p.arrays} crossbars" for p in placements if p.utilisation < 0.05]
+    found += [f"{layer.name} has real-valued weights; they are rounded to {structure.weight_bits} bits" for layer in workload.multiplying if layer.weight_levels == "float"]
+    return tuple(found)

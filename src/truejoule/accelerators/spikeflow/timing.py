@@ -1,0 +1,71 @@
+"""When each layer and time step runs on SpikeFlow: a pipeline over layers and time steps."""
+
+from __future__ import annotations
+
+import math
+
+from truejoule.accelerators.mapping import Mapping
+from truejoule.accelerators.spikeflow.design import Structure
+from truejoule.accelerators.spikeflow.mapping import input_bits
+from truejoule.cost import Schedule, Slot
+from truejoule.numerics.schemes import count_planes
+from truejoule.workload import Layer
+
+
+def pipeline(mapping: Mapping, structure: Structure) -> Schedule:
+    """Every layer has its own crossbars, so layers work at the same time on different rows of a map and on different time steps.
+
+    A layer with weights reads its PEs once per output position and input bit plane, 64 columns in one PE cycle. It starts when the first
+    window of its input is there, and its last window is read only after the last input has come. What lies between two such layers passes
+    on without delay; values on the mesh take as long as the narrowest link needs.
+    """
+    workload = mapping.workload
+    slots: dict[tuple[str, int], Slot] = {}
+    for step in range(workload.time_steps):
+        for layer in workload.layers:
+            if step >= layer.steps:
+                continue
+            busy = _busy(layer, mapping, structure)
+            before = [slots[s, min(step, workload[s].steps - 1)] for s in workload.sources(layer.name) if s != "input" and (s, min(step, workload[s].steps - 1)) in slots]
+            first = max((b.start_s + _first_window(layer) * (b.end_s - b.start_s) for b in before), default=0.0)
+            start = max(first, slots[layer.name, step - 1].end_s if step else 0.0)
+            last = max((b.end_s for b in before), default=0.0)
+            end = max(start + busy, last + busy * _last_window(layer)) if layer.multiplies else max(start, last)
+            slots[layer.name, step] = Slot(layer.name, step, start, end, min(busy, end - start))
+    interval = max(sum(x.busy_s for x in slots.values() if x.layer == layer.name) for layer in workload.multiplying)
+    return Schedule(tuple(slots.values()), interval, 1.0 / structure.clock)
+
+
+def planes_of(layer: Layer, structure: Structure) -> int:
+    """Bit planes in which the inputs of a layer are applied."""
+    bits = input_bits(layer, structure)
+    return count_planes(bits - int(layer.inputs_signed and bits > 1), layer.inputs_signed)
+
+
+def _busy(layer: Layer, mapping: Mapping, structure: Structure) -> float:
+    """Seconds of work per time step: reads, or the transfer of its inputs where that takes longer."""
+    if not layer.multiplies:
+        return 0.0
+    reading = layer.positions * planes_of(layer, structure) * structure.pe_cycle_s
+    arriving = sum(math.ceil(t.elements * t.bits / structure.link_bits) for t in mapping.transfers if t.target == layer.name) / structure.clock
+    return max(reading, arriving)
+
+
+def _first_window(layer: Layer) -> float:
+    """Share of the input that the first output window needs."""
+    if layer.op == "linear":
+        return 1.0
+    if layer.op == "conv" or layer.op.endswith("pool"):
+        width = layer.input_shape[-1]
+        whole = layer.input_shape[-2] * width if len(layer.input_shape) > 2 else width
+        rows = min((layer.kernel[0] - 1) * layer.dilation[0] - layer.padding[0], layer.input_shape[-2] - 1 if len(layer.input_shape) > 2 else 0)
+        columns = (layer.kernel[1] - 1) * layer.dilation[1] + 1 - layer.padding[1]
+        return min(max(max(rows, 0) * width + columns, 1) / whole, 1.0)
+    return 1.0 / max(math.prod(layer.input_shape[1:]), 1)
+
+
+def _last_window(layer: Layer) -> float:
+    """Share of a layer's work that is left when its last input arrives: its last window."""
+    return 1.0 / layer.positions
+
+

@@ -1,0 +1,122 @@
+"""Passive arrays for ngspice: an independent simulator as oracle, and a netlist to take elsewhere.
+
+Each virtual ground is a zero-volt source, which doubles as an ammeter; perfect wires are zero-volt sources too, so
+that node names stay those of the array: word line ``u<row>_<column>``, bit line ``v<row>_<column>``. Open cells are
+left out. ngspice's time grows about with the size to the power 4.5: 32x32 0.2 s, 64x64 4 s.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from truejoule.circuit.wires import Wires, resistances
+from truejoule.errors import InputError
+
+_OPTIONS = ".options reltol=1e-12 abstol=1e-20 vntol=1e-16 gmin=1e-30"
+"""Tight enough for 12 correct digits."""
+
+
+def available() -> bool:
+    """Whether ngspice is installed."""
+    return shutil.which("ngspice") is not None
+
+
+def netlist(g_siemens: ArrayLike, wires: Wires, v: ArrayLike) -> str:
+    """A complete ngspice deck: operating point of one array ``(rows, columns)`` under inputs ``v (rows,)``.
+
+    Run it with ``ngspice -b``; it prints the column currents as ``i(vo0)``, ``i(vo1)``, ... in A.
+
+    Raises
+    ------
+    InputError : shapes do not fit, a value is negative or not finite, or there is a source line.
+    """
+    cells, volts = np.asarray(g_siemens, dtype=np.float64), np.asarray(v, dtype=np.float64)
+    if cells.ndim != 2 or volts.shape != cells.shape[:1]:
+        raise InputError(
+            "a netlist holds one array and one input vector",
+            where="g_siemens, v",
+            got=f"shapes {cells.shape} and {volts.shape}",
+            expected="(rows, columns) and (rows,)",
+        )
+    if not (np.isfinite(cells).all() and (cells >= 0).all() and np.isfinite(volts).all()):
+        raise InputError("conductances must be finite and not negative, voltages finite", where="g_siemens, v")
+    rows, columns = cells.shape
+    r_wl, r_bl, r_source, r_sense = resistances(wires, rows, columns)
+    lines = [f"* passive array, {rows} x {columns}, written by truejoule"]
+    for i in range(rows):
+        lines.append(f"VI{i} in{i} 0 {volts[i]:.17g}")
+        lines.append(_wire(f"S{i}", f"in{i}", f"d{i}", r_source[i]))
+        for j in range(columns):
+            lines.append(_wire(f"W{i}_{j}", f"u{i}_{j - 1}" if j else f"d{i}", f"u{i}_{j}", r_wl[i, j]))
+            if cells[i, j] > 0:
+                lines.append(f"RC{i}_{j} u{i}_{j} v{i}_{j} {1 / cells[i, j]:.17g}")
+    for j in range(columns):
+        for i in range(rows):
+            lines.append(_wire(f"B{i}_{j}", f"v{i}_{j}", f"v{i + 1}_{j}" if i + 1 < rows else f"e{j}", r_bl[i, j]))
+        lines.append(_wire(f"K{j}", f"e{j}", f"k{j}", r_sense[j]))
+        lines.append(f"VO{j} k{j} 0 0")
+    lines += [_OPTIONS, ".control", "set numdgt=15", "op"]
+    lines += ["print " + " ".join(f"i(vo{j})" for j in range(k, min(k + 8, columns))) for k in range(0, columns, 8)]
+    return "\n".join([*lines, "quit", ".endc", ".end", ""])
+
+
+def run_ngspice(text: str, timeout_s: float = 300.0) -> str:
+    """What ``ngspice -b`` prints for a deck.
+
+    Raises
+    ------
+    InputError : ngspice is not installed, does not finish in time, or rejects the deck.
+    """
+    program = shutil.which("ngspice")
+    if program is None:
+        raise InputError(
+            "ngspice is not installed",
+            where="PATH",
+            fix="install the system package ngspice (apt install ngspice), or use truejoule.circuit.reference instead",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        deck = Path(folder) / "deck.cir"
+        deck.write_text(text)
+        try:
+            done = subprocess.run(
+                [program, "-b", str(deck)], capture_output=True, text=True, timeout=timeout_s, cwd=folder, check=False
+            )
+        except subprocess.TimeoutExpired as late:
+            raise InputError(
+                "ngspice did not finish", where="deck", got=f"{timeout_s:g} s", fix="use an array of at most 48x48"
+            ) from late
+    if done.returncode != 0:
+        raise InputError("ngspice failed", where="deck", got=(done.stdout + done.stderr)[-500:])
+    return done.stdout
+
+
+def ngspice_currents(g_siemens: ArrayLike, wires: Wires, v: ArrayLike) -> NDArray[np.float64]:
+    """Column currents ``(columns,)`` in A as ngspice computes them, good to about 12 digits.
+
+    Raises
+    ------
+    InputError : as `netlist` and `run_ngspice`, or ngspice did not print every current.
+    """
+    columns = np.shape(g_siemens)[-1]
+    printed = run_ngspice(netlist(g_siemens, wires, v))
+    found = {int(k): float(x) for k, x in re.findall(r"i\(vo(\d+)\)\s*=\s*([-+0-9.eE]+)", printed)}
+    if len(found) != columns:
+        raise InputError(
+            "ngspice did not print every current",
+            where="deck",
+            got=printed[-500:],
+            expected=f"{columns} currents",
+            fix="run the netlist by hand with ngspice -b to see its complaint",
+        )
+    return np.array([found[j] for j in range(columns)])
+
+
+def _wire(name: str, a: str, b: str, ohm: float) -> str:
+    return f"R{name} {a} {b} {ohm:.17g}" if ohm > 0 else f"V{name} {a} {b} 0"

@@ -1,0 +1,166 @@
+"""The answer: accuracy, energy, latency and area of one network on one machine, with everything needed to check it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from truejoule.accelerators.mapping import Mapping as Placed
+from truejoule.accelerators.preset import Parameter
+from truejoule.cost import Cost, Ledger
+from truejoule.errors import InputError, did_you_mean
+from truejoule.units import format_si
+from truejoule.workload import Activity, Workload
+
+SCHEMA = 1
+"""Version of the JSON form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Share of right answers with its 95 % confidence interval (Wilson score)."""
+
+    value: float
+    low: float
+    high: float
+    samples: int
+
+    @classmethod
+    def of(cls, right: int, samples: int) -> Accuracy:
+        """From ``right`` answers among ``samples``.
+
+        Source: Wilson, J. Am. Stat. Assoc. 22 (1927) 209.
+        """
+        if samples < 1:
+            raise InputError("accuracy of no samples", expected="at least one sample", fix="check the data loader")
+        z = 1.959964
+        p, n = right / samples, samples
+        centre, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return cls(p, max((centre - spread) / (1 + z * z / n), 0.0), min((centre + spread) / (1 + z * z / n), 1.0), samples)
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:.2f} % [{100 * self.low:.2f}, {100 * self.high:.2f}]"
+
+
+@dataclass(frozen=True, slots=True)
+class ChipRun:
+    """What one physical chip (one seed) did.
+
+    Attributes
+    ----------
+    accuracy : on this chip.
+    agreement : share of samples with the same answer as the ideal network.
+    activity, clipped, snr_db : see ``numerics.deployed.Measurement``.
+    ledger : energy of this chip's own activity.
+    """
+
+    seed: int
+    accuracy: Accuracy
+    agreement: float
+    activity: Activity
+    clipped: Mapping[str, float]
+    snr_db: Mapping[str, float]
+    ledger: Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class DropMap:
+    """Wire loss of one crossbar: ``loss[row][column]`` is the share of a cell's current that does not arrive; row 0 is far from the sense end."""
+
+    layer: str
+    loss: tuple[tuple[float, ...], ...]
+    mean: float
+    worst: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One network on one machine.
+
+    Attributes
+    ----------
+    ideal_accuracy : of the network as the user's framework computes it, on the same samples.
+    chips : one per seed; all of them ran the same samples.
+    cost : of the activity that the first chip measured.
+    ideal_cost : of the activity of the ideal network on the same machine.
+    alternatives : cost of the same measured activity under other accountings, by description.
+    workload, mapping : what was asked and where it went; the workload carries the ideal activity.
+    parameters : of the machine, with sources.
+    warnings : everything a reader should know, each once.
+    provenance : versions, seeds, samples, device, wall time.
+    """
+
+    network: str
+    accelerator: str
+    title: str
+    remedies: tuple[str, ...]
+    ideal_accuracy: Accuracy
+    chips: tuple[ChipRun, ...]
+    cost: Cost
+    ideal_cost: Cost
+    alternatives: Mapping[str, Cost]
+    workload: Workload
+    mapping: Placed
+    drops: tuple[DropMap, ...]
+    parameters: tuple[Parameter, ...]
+    warnings: tuple[str, ...]
+    provenance: Mapping[str, Any]
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """On the first chip when there is one; over all chips the mean, with the interval widened to their spread."""
+        first = self.chips[0].accuracy
+        if len(self.chips) == 1:
+            return first
+        values = [c.accuracy.value for c in self.chips]
+        return Accuracy(sum(values) / len(values), min(c.accuracy.low for c in self.chips), max(c.accuracy.high for c in self.chips), first.samples)
+
+    @property
+    def activity(self) -> Activity:
+        """What the first chip measured: what is costed."""
+        return self.chips[0].activity
+
+    def explain(self, what: str = "energy", layer: str | None = None, component: str | None = None) -> str:
+        """The arithmetic of a number: one line per ledger entry, ``count x energy = total [source]``, and their sum.
+
+        Raises
+        ------
+        InputError : unknown quantity, layer or component.
+        """
+        if what not in ("energy", "area"):
+            raise InputError(f"cannot explain {what!r}", fix=did_you_mean(what, ["energy", "area"]))
+        if what == "area":
+            lines = [f"{b.component:<24}{b.instances:>14,.0f} x {format_si(b.area_m2, 'm2'):>11} = {format_si(b.total_m2, 'm2'):>11}   [{b.kind}] {b.source}" for b in self.cost.floorplan.blocks]
+            return "\n".join([*lines, f"{'total':<24}{'':>30} {format_si(self.cost.area_m2, 'm2'):>11}"])
+        entries = self.cost.ledger
+        for name, key, value in (("layer", "layer", layer), ("component", "component", component)):
+            names = entries.by(key)  # type: ignore[arg-type]
+            if value is not None and value not in names:
+                raise InputError(f"no {name} {value!r} in the ledger", fix=did_you_mean(value, names))
+        chosen = entries.where(lambda e: layer in (None, e.layer) and component in (None, e.component))
+        lines = []
+        for e in chosen:
+            count = f"{e.count:,.0f}" if e.count >= 1000 else f"{e.count:.4g}"
+            where = e.component if layer is not None else f"{e.layer} · {e.component}"
+            lines.append(f"{where}: {count} x {e.action} x {format_si(e.energy_j, 'J')} = {format_si(e.total_j, 'J')}   [{e.kind}] {e.source}")
+        low, high = chosen.band_j
+        lines.append(f"sum: {format_si(chosen.total_j, 'J')}   (all coefficients at their low: {format_si(low, 'J')}, at their high: {format_si(high, 'J')})")
+        return "\n".join(lines)
+
+    def verdict(self) -> str:
+        """One sentence for people in a hurry."""
+        lost = 100 * (self.ideal_accuracy.value - self.accuracy.value)
+        parts = sorted(self.cost.ledger.by("component").items(), key=lambda kv: -kv[1])
+        name, energy = parts[0]
+        change = f"loses {lost:.1f} points of accuracy" if lost > 0.05 else "keeps its accuracy" if lost > -0.05 else f"gains {-lost:.1f} points of accuracy"
+        return (f"On {self.title} this network {change} ({100 * self.ideal_accuracy.value:.1f} → {100 * self.accuracy.value:.1f} %) and takes "
+                f"{format_si(self.cost.energy_j, 'J')} and {format_si(self.cost.latency_s, 's')} per inference on {format_si(self.cost.area_m2, 'm2')}; "
+                f"{100 * energy / self.cost.energy_j:.0f} % of the energy is {name}.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; the report and every table are made from this and nothing else."""
+        from truejoule.evaluation_json import as_json
+
+        return as_json(self)

@@ -1,0 +1,300 @@
+"""Reading a network: one forward pass gives layers, edges, precisions and neuron semantics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from truejoule.errors import InputError
+from truejoule.network.interpret import named_tensors
+from truejoule.network.leaves import Leaves, find_leaves
+from truejoule.network.network import Network, check_input, evaluating, same_outputs, stepper
+from truejoule.network.precision import InputCode, merge, weight_precision
+from truejoule.network.provenance import clear
+from truejoule.network.recognise import FINAL_ONLY
+from truejoule.network.state import METHODS, State, reset
+from truejoule.network.timing import Layout, Timing, infer, sample_shape
+from truejoule.network.trace import INPUT, Execution, Trace, trace
+from truejoule.workload import Edge, Layer, NotUnderstood, Workload
+
+
+def observe(
+    module: nn.Module,
+    example: Tensor,
+    *,
+    time_steps: int | None = None,
+    time_axis: int | None = None,
+    data: Any = None,
+    name: str | None = None,
+    batches: int | None = None,
+) -> Workload:
+    """What a network asks of hardware, found out by running it once on an example.
+
+    Parameters
+    ----------
+    module : any ``nn.Module`` that takes one tensor. It is run in eval mode without gradients and left as it was.
+    example : one batch, (N, ...), or with time (T, N, ...) / (N, T, ...).
+    time_steps : T, where it cannot be seen: for a module that computes one step per call, or to make sure.
+    time_axis : axis of time in the example (0 or 1), where it cannot be seen.
+    data : a data loader (or one tensor) to measure activity on; without it the workload has no activity.
+    name : for titles; the class name by default.
+    batches : at most so many batches of ``data``.
+
+    Raises
+    ------
+    InputError : for anything that makes the answer meaningless; see docs/support.md.
+    """
+    network = read(module, example, time_steps=time_steps, time_axis=time_axis, name=name)
+    return network.workload if data is None else network.workload.with_activity(network.measure(data, batches=batches))
+
+
+def read(
+    module: nn.Module,
+    example: Tensor,
+    *,
+    time_steps: int | None = None,
+    time_axis: int | None = None,
+    name: str | None = None,
+) -> Network:
+    """As ``observe``, but the network itself, which can be run and measured; arguments and errors as there."""
+    _check(module, example, time_steps, time_axis)
+    memory = State.of(module)
+    reset(module)
+    try:
+        with evaluating(module), torch.random.fork_rng(devices=[]):
+            return _read(module, example, time_steps, time_axis, name or type(module).__name__)
+    finally:
+        for _, tensor in named_tensors(module):
+            clear(tensor)
+        memory.restore(module)
+
+
+def require_supported(workload: Workload) -> None:
+    """Raises ``InputError`` naming every operation that was not understood."""
+    if workload.not_understood:
+        lines = [f"{item.where}: {item.operation} ({item.reason})" for item in workload.not_understood]
+        raise InputError("the network has operations that no accelerator runs", where=workload.name, got="\n            ".join(lines),
+                         expected="the operations of docs/support.md", fix="replace them, or evaluate the supported part alone")  # fmt: skip
+
+
+def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis: int | None, title: str) -> Network:
+    fresh = State.of(module)
+
+    def restart() -> None:
+        reset(module)
+        fresh.restore(module)
+        torch.manual_seed(0)
+
+    restart()
+    leaves, seen, timing = _explore(module, example, time_steps, time_axis, restart)
+    layers, codes = _layers(seen, leaves, timing)
+    edges = _edges(seen.executions)
+    refused = (*leaves.refused, *seen.refused, *_softmax_in_the_middle(layers, edges))
+    workload = Workload(
+        title,
+        tuple(layers),
+        tuple(edges),
+        timing.steps,
+        None,
+        tuple({(n.where, n.operation): n for n in refused}.values()),
+    )
+    without_reset = frozenset(
+        path
+        for path in leaves.neurons
+        if not any(callable(getattr(module.get_submodule(path), m, None)) for m in METHODS)
+    )
+    restart()
+    network = Network(module, example, workload, timing, seen.names, codes, State.of(module, without_reset))
+    torch.manual_seed(0)
+    same_outputs(seen.output, network.run(example), "one after the other")
+    return network
+
+
+def _explore(
+    module: nn.Module, example: Tensor, time_steps: int | None, time_axis: int | None, restart: Any
+) -> tuple[Leaves, Trace, Timing]:
+    """Leaves, trace and timing; a module that computes one step per call is run in a loop around it."""
+    try:
+        leaves = find_leaves(module, example, restart)
+        restart()
+        seen = trace(module, example, leaves.kinds)
+        failed = None
+    except InputError as error:
+        if time_axis is None or time_steps == 1:
+            raise
+        failed = error  # perhaps a module that takes one step of the example
+    if failed is None:
+        _require_layers(seen.executions, module)
+        timing = infer(
+            seen.executions, example, None if time_axis is None else time_steps, time_axis, leaves.multi_step
+        )
+        if not (time_steps and timing.steps == 1 and time_steps > 1):
+            if time_steps is not None and time_steps != timing.steps:
+                raise InputError(
+                    "the network does not run as many time steps as was said",
+                    where="time_steps",
+                    got=time_steps,
+                    expected=f"{timing.steps}, as seen in the forward pass",
+                )
+            return leaves, seen, timing
+    steps = int(example.shape[time_axis]) if time_axis is not None else int(time_steps or 1)
+    forward = stepper(module, Timing(0, steps, time_axis, {}, True))
+    restart()
+    leaves = find_leaves(module, example, restart, forward)
+    restart()
+    seen = trace(module, example, leaves.kinds, forward=forward)
+    _require_layers(seen.executions, module)
+    return leaves, seen, infer(seen.executions, example, steps, time_axis, leaves.multi_step, outer=steps)
+
+
+def _require_layers(executions: Sequence[Execution], module: nn.Module) -> None:
+    if not any(e.op in ("conv", "linear") for e in executions):
+        raise InputError("a network without a layer that multiplies", where=type(module).__name__, got=f"{sorted({e.op for e in executions}) or 'nothing that was recognised'}",
+                         expected="at least one convolution or linear layer", fix="see docs/support.md for what is recognised")  # fmt: skip
+
+
+def _layers(seen: Trace, leaves: Leaves, timing: Timing) -> tuple[list[Layer], dict[str, InputCode]]:
+    by_name: dict[str, list[Execution]] = {}
+    for execution in seen.executions:
+        by_name.setdefault(execution.name, []).append(execution)
+    layers, codes = [], {}
+    for name, executions in by_name.items():
+        _check_executions(name, executions)
+        first, layout = executions[0], timing.layouts[name]
+        code = None
+        for execution in executions:
+            code = merge(code, execution.code)
+        code = code or InputCode(32, True, 1.0)
+        codes[name] = code
+        layers.append(_layer(first, layout, code, leaves, timing))
+    return layers, codes
+
+
+def _layer(first: Execution, layout: Layout, code: InputCode, leaves: Leaves, timing: Timing) -> Layer:
+    op, operation = first.op, first.operation
+    input_shape, output_shape = (
+        sample_shape(op, first.input_shape, layout),
+        sample_shape(op, first.output_shape, layout),
+    )
+    layer = Layer(name=first.name, op=op, input_shape=input_shape, output_shape=output_shape, steps=layout.steps, input_bits=code.bits,
+                  inputs_signed=code.signed, neuron=leaves.neurons.get(first.name), note=first.note)  # fmt: skip
+    if operation is None:
+        return layer
+    layer = replace(layer, kernel=operation.kernel, stride=operation.stride, padding=operation.padding, dilation=operation.dilation,
+                    groups=operation.groups, bias=operation.bias is not None)  # fmt: skip
+    if not operation.multiplies:
+        return layer
+    assert operation.weight is not None
+    check_finite(operation.weight, first.name)
+    bits, levels = weight_precision(operation.weight)
+    return replace(layer, weight_bits=bits, weight_levels=levels)
+
+
+def check_finite(weight: Tensor, name: str) -> None:
+    bad = int((~torch.isfinite(weight)).sum())
+    if bad:
+        raise InputError("weights with NaN or infinite values", where=name, got=f"{bad} of {weight.numel()} weights", expected="finite numbers",
+                         fix="check the training run; a diverged network cannot be evaluated")  # fmt: skip
+
+
+def _check_executions(name: str, executions: list[Execution]) -> None:
+    """One name must mean one place: the same shapes every time and, for weights, data from the same layers."""
+    first = executions[0]
+    shapes = {(e.input_shape[1:], e.output_shape[1:]) for e in executions}
+    if len(shapes) > 1:
+        raise InputError("a layer whose shapes change from one execution to the next", where=name, got=" and ".join(sorted(str(s[0]) for s in shapes)),
+                         expected="one shape: either time steps of one layer, or one layer per place",
+                         fix="give each place its own module, even if the weights are equal")  # fmt: skip
+    if first.op not in ("conv", "linear"):
+        return
+    start = _current(first)
+    for execution in executions[1:]:
+        if start and not start & _current(execution):
+            raise InputError("the same weights are used at two places of the network", where=name,
+                             got=f"data from {sorted(start)} first, then from {sorted(execution.sources[0]) or 'nowhere'}",
+                             expected="one place per layer; repeated use only over time", fix="give each place its own module with a copy of the weights")  # fmt: skip
+
+
+def _current(execution: Execution) -> set[str]:
+    """Sources that are not merely left over from earlier executions."""
+    return {
+        s
+        for s, index in execution.sources[0].items()
+        if s == INPUT or index >= execution.index or (index == 0 and s != execution.name)
+    }
+
+
+def _edges(executions: Sequence[Execution]) -> list[Edge]:
+    order: dict[str, int] = {}
+    for execution in executions:
+        order.setdefault(execution.name, len(order))
+    counts: dict[str, int] = {}
+    for execution in executions:
+        counts[execution.name] = counts.get(execution.name, 0) + 1
+    lagging: dict[tuple[str, str], bool] = {}
+    for execution in executions:
+        for sources in execution.sources:
+            for source, index in sources.items():
+                looped = source != INPUT and counts[source] > 1 and counts[execution.name] > 1
+                late = looped and index < execution.index - (counts[execution.name] < counts[source])
+                key = (source, execution.name)
+                lagging[key] = lagging.get(key, True) and late
+    return [
+        Edge(source, target, recurrent)
+        for (source, target), recurrent in lagging.items()
+        if source == INPUT or source in order
+    ]
+
+
+def _softmax_in_the_middle(layers: Sequence[Layer], edges: Sequence[Edge]) -> list[NotUnderstood]:
+    """A softmax is harmless behind the last layer with weights, and refused in front of one."""
+    multiplying = {layer.name for layer in layers if layer.multiplies}
+    found = []
+    for layer in layers:
+        reached, front = {layer.name}, {layer.name}
+        while layer.op == "host" and layer.note in FINAL_ONLY and front:
+            front = {e.target for e in edges if e.source in front and not e.recurrent} - reached
+            reached |= front
+        if len(reached) > 1 and reached & multiplying:
+            found.append(NotUnderstood(layer.name, layer.note, "a softmax in front of a layer with weights"))
+    return found
+
+
+def _check(module: Any, example: Any, time_steps: int | None, time_axis: int | None) -> None:
+    if not isinstance(module, nn.Module):
+        raise InputError("not a torch module", where="module", got=type(module).__name__, expected="an instance of torch.nn.Module",
+                         fix="create it first: MyNet()" if isinstance(module, type) and issubclass(module, nn.Module) else "")  # fmt: skip
+    if any(isinstance(m, torch.jit.ScriptModule) for m in module.modules()):
+        raise InputError(
+            "a TorchScript module cannot be observed",
+            where="module",
+            expected="the original Python module",
+            fix="pass the module from before torch.jit.script or trace",
+        )
+    if not isinstance(example, Tensor):
+        raise InputError("the example is not a tensor", where="example", got=type(example).__name__, expected="one batch as a tensor, (N, ...)",
+                         fix="of a loader: example, _ = next(iter(loader))")  # fmt: skip
+    if example.dim() < 2 or example.numel() == 0:
+        raise InputError(
+            "an example without samples or features",
+            where="example",
+            got=f"shape {tuple(example.shape)}",
+            expected="a batch first: (N, ...)",
+            fix="example.unsqueeze(0)",
+        )
+    check_input(example, example, None)
+    if time_axis not in (None, 0, 1):
+        raise InputError(
+            "an impossible time axis",
+            where="time_axis",
+            got=time_axis,
+            expected="0 for (T, N, ...), 1 for (N, T, ...), None without time in the example",
+        )
+    if time_steps is not None and time_steps < 1:
+        raise InputError(
+            "an impossible number of time steps", where="time_steps", got=time_steps, expected="at least 1"
+        )

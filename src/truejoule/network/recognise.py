@@ -1,0 +1,304 @@
+"""Which torch functions have a meaning for hardware, and how their arguments read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from truejoule.workload.layer import Op
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation:
+    """One recognised torch call with its arguments in one common form.
+
+    ``lead`` counts the leading axes of ``input`` that are not part of a sample when they are batch only
+    (1 for maps, everything but the last axis for ``linear``).
+    """
+
+    op: Op
+    inputs: tuple[Tensor, ...]
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    kernel: Pair = (1, 1)
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+    note: str = ""
+    raw: Tensor | None = None
+    """The input as the user passed it, where ``inputs`` holds a padded copy."""
+
+    @property
+    def multiplies(self) -> bool:
+        return self.weight is not None and self.op in ("conv", "linear")
+
+
+Parser = Callable[..., Operation | None]
+
+
+def pair(value: Any, one_dimensional: bool = False) -> Pair:
+    """``3`` → ``(3, 3)``; in one dimension ``3`` → ``(1, 3)``."""
+    if isinstance(value, (tuple, list)):
+        values = [int(v) for v in value]
+        return (1, values[0]) if one_dimensional else (values[0], values[-1])
+    return (1, int(value)) if one_dimensional else (int(value), int(value))
+
+
+def _conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    raw: Tensor | None = None,
+) -> Operation:
+    kernel, dilated = (int(weight.shape[-2]), int(weight.shape[-1])), pair(dilation)
+    raw = input if raw is None else raw
+    if padding == "valid":
+        padding = 0
+    if padding == "same":
+        total = [d * (k - 1) for d, k in zip(dilated, kernel, strict=True)]
+        if any(t % 2 for t in total):  # torch pads one more at the end; do it here so that the rest is symmetric
+            input = F.pad(input, (total[1] // 2, total[1] - total[1] // 2, total[0] // 2, total[0] - total[0] // 2))
+            total = [0, 0]
+        padding = [t // 2 for t in total]
+    return Operation("conv", (input,), weight, bias, kernel, pair(stride), pair(padding), dilated, groups, raw=raw)
+
+
+def _conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Operation:
+    if not isinstance(padding, str):
+        padding = (0, pair(padding, True)[1])
+    return _conv2d(
+        input.unsqueeze(-2),
+        weight.unsqueeze(-2),
+        bias,
+        pair(stride, True),
+        padding,
+        pair(dilation, True),
+        groups,
+        raw=input,
+    )
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Any = None) -> Operation:
+    return Operation("linear", (input,), weight, bias)
+
+
+def _matmul(input: Tensor, other: Tensor, **_: Any) -> Operation:
+    return (
+        Operation("linear", (input,), other.transpose(-1, -2))
+        if other.dim() == 2
+        else Operation("host", (input, other), note="matmul")
+    )
+
+
+def _addmm(input: Tensor, mat1: Tensor, mat2: Tensor, **_: Any) -> Operation:
+    return Operation("linear", (mat1,), mat2.transpose(-1, -2), input)
+
+
+def _norm(input: Tensor, *_: Any, weight: Any = None, **__: Any) -> Operation:
+    return Operation("norm", (input,), _[2] if len(_) > 2 else weight)
+
+
+def _pool(op: Op, one_dimensional: bool) -> Parser:
+    def parse(
+        input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, *_: Any, **__: Any
+    ) -> Operation:
+        kernel = pair(kernel_size, one_dimensional)
+        step = pair(stride, one_dimensional) if stride not in (None, [], ()) else kernel
+        pad = pair(padding, one_dimensional)
+        if one_dimensional:
+            pad = (0, pad[1])
+        dilated = pair(dilation, one_dimensional) if op == "max_pool" else (1, 1)
+        return Operation(op, (input,), kernel=kernel, stride=step, padding=pad, dilation=dilated)
+
+    return parse
+
+
+def _adaptive(op: Op, one_dimensional: bool) -> Parser:
+    def parse(input: Tensor, output_size: Any, *_: Any, **__: Any) -> Operation:
+        spatial = (1, int(input.shape[-1])) if one_dimensional else (int(input.shape[-2]), int(input.shape[-1]))
+        raw = output_size if isinstance(output_size, (tuple, list)) else [output_size] * 2
+        wanted = [
+            int(size if size is not None else full)
+            for size, full in zip(([1, raw[0]] if one_dimensional else raw), spatial, strict=False)
+        ]
+        kernel = (-(-spatial[0] // wanted[0]), -(-spatial[1] // wanted[1]))
+        even = all(full % size == 0 for full, size in zip(spatial, wanted, strict=True))
+        return Operation(
+            op,
+            (input,),
+            kernel=kernel,
+            stride=kernel if even else (spatial[0] // wanted[0], spatial[1] // wanted[1]),
+            note="" if even else "adaptive windows of unequal size",
+        )
+
+    return parse
+
+
+def _mean(input: Tensor, dim: Any = None, *_: Any, **__: Any) -> Operation | None:
+    """A mean over the trailing (spatial) axes of a map is a global average pool; over time or batch it is bookkeeping."""
+    axes = sorted(d % input.dim() for d in ([dim] if isinstance(dim, int) else dim or []))
+    trailing = list(range(input.dim() - len(axes), input.dim()))
+    if not axes or axes != trailing or axes[0] < 2:
+        return None
+    kernel = (1, int(input.shape[-1])) if len(axes) == 1 else (int(input.shape[-2]), int(input.shape[-1]))
+    return Operation("avg_pool", (input,), kernel=kernel, stride=kernel) if len(axes) <= 2 else None
+
+
+def _relu(input: Tensor, *_: Any, **__: Any) -> Operation:
+    return Operation("relu", (input,))
+
+
+def _clip(input: Tensor, low: float | None, high: float | None) -> Operation | None:
+    if low is None:
+        return None
+    return Operation(
+        "relu",
+        (input,),
+        note="" if low == 0 and high is None else f"clipped to {low:g}…{'∞' if high is None else f'{high:g}'}",
+    )
+
+
+def _hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, *_: Any, **__: Any) -> Operation | None:
+    return _clip(input, min_val, max_val)
+
+
+def _relu6(input: Tensor, *_: Any, **__: Any) -> Operation | None:
+    return _clip(input, 0.0, 6.0)
+
+
+def _clamp(input: Tensor, min: Any = None, max: Any = None, **_: Any) -> Operation | None:
+    plain = (int, float)
+    if not isinstance(min, plain) or (max is not None and not isinstance(max, plain)) or min != 0:
+        return None  # bounds that are tensors, or a two-sided range: part of a quantiser, seen in the values
+    return _clip(input, float(min), None if max is None else float(max))
+
+
+def _sign(input: Tensor, *_: Any, **__: Any) -> Operation:
+    return Operation("sign", (input,))
+
+
+def _add(input: Any, other: Any, *_: Any, **__: Any) -> Operation | None:
+    if not (isinstance(input, Tensor) and isinstance(other, Tensor)) or not (
+        input.is_floating_point() and other.is_floating_point()
+    ):
+        return None
+    return Operation("add", (input, other)) if input.dim() and other.dim() and input.shape == other.shape else None
+
+
+RECOGNISED: Mapping[str, Parser] = {
+    "conv2d": _conv2d, "conv1d": _conv1d, "linear": _linear,
+    "matmul": _matmul, "__matmul__": _matmul, "mm": _matmul, "addmm": _addmm,
+    "batch_norm": _norm,
+    "max_pool2d": _pool("max_pool", False), "max_pool1d": _pool("max_pool", True),
+    "avg_pool2d": _pool("avg_pool", False), "avg_pool1d": _pool("avg_pool", True),
+    "adaptive_avg_pool2d": _adaptive("avg_pool", False), "adaptive_avg_pool1d": _adaptive("avg_pool", True),
+    "adaptive_max_pool2d": _adaptive("max_pool", False), "adaptive_max_pool1d": _adaptive("max_pool", True),
+    "mean": _mean,
+    "relu": _relu, "relu_": _relu, "relu6": _relu6, "hardtanh": _hardtanh, "hardtanh_": _hardtanh,
+    "clamp": _clamp, "clamp_": _clamp, "clip": _clamp, "clip_": _clamp, "clamp_min": _clamp, "clamp_min_": _clamp,
+    "sign": _sign, "sign_": _sign, "sgn": _sign,
+    "add": _add, "add_": _add, "__add__": _add, "__radd__": _add, "__iadd__": _add,
+    "sub": _add, "sub_": _add, "__sub__": _add, "__isub__": _add,
+}  # fmt: skip
+"""torch function name → reader of its arguments; a reader answers ``None`` where the call has no meaning for hardware."""
+
+COMPARISONS = frozenset({"gt", "ge", "lt", "le", "eq", "ne", "greater", "greater_equal", "less", "less_equal", "heaviside",
+                         "__gt__", "__ge__", "__lt__", "__le__", "__eq__", "__ne__", "__rgt__"})  # fmt: skip
+
+PRODUCTS = frozenset({"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__", "div", "div_", "true_divide", "__truediv__",
+                      "__itruediv__", "__div__", "__rdiv__", "__rtruediv__", "divide"})  # fmt: skip
+
+TRANSPARENT = frozenset("""
+__get__ __set__ __getitem__ __setitem__ __len__ __iter__ __bool__ __float__ __int__ __repr__ __format__ __deepcopy__ __contains__ __hash__
+__invert__ __and__ __or__ __xor__ __array__ __index__
+size dim numel shape stride type is_floating_point is_contiguous data_ptr element_size storage_offset untyped_storage nelement ndimension
+get_device is_complex is_inference is_pinned requires_grad_ retain_grad register_hook backward numpy item tolist
+is_nonzero is_same_size allclose equal isnan isinf isfinite all any
+view view_as reshape reshape_as flatten unflatten ravel squeeze unsqueeze squeeze_ unsqueeze_ permute transpose t swapaxes swapdims movedim
+moveaxis contiguous expand expand_as repeat repeat_interleave tile broadcast_to broadcast_tensors stack cat concat concatenate hstack vstack
+dstack chunk split tensor_split unbind select narrow index_select gather take masked_fill masked_select flip roll rot90 diagonal pad clone
+detach detach_ data to cpu cuda float double half bfloat16 int long bool type_as copy_ fill_ zero_ set_ new_zeros new_ones new_empty new_full
+new_tensor zeros ones empty full zeros_like ones_like empty_like full_like rand randn rand_like randn_like randint arange linspace tensor
+as_tensor eye bernoulli bernoulli_ normal_ uniform_ poisson dropout dropout1d dropout2d alpha_dropout feature_dropout dropout_ sum mean
+neg negative __neg__ rsub __rsub__ subtract where round round_ floor ceil trunc fix frac clamp clamp_ clip clamp_max clamp_max_ abs __abs__
+max min amax amin argmax argmin maximum minimum count_nonzero nonzero topk sort unfold cumsum numel fake_quantize_per_tensor_affine
+fake_quantize_per_channel_affine add add_ sub sub_ __add__ __radd__ __iadd__ __sub__ __isub__ hardtanh lerp addcmul
+result_type promote_types is_tensor is_storage _has_compatible_shallow_copy_type constant_pad_nd pixel_unshuffle pixel_shuffle channel_shuffle
+unsafe_chunk unsafe_split meshgrid one_hot isclose signbit logical_not logical_and logical_or
+""".split())  # fmt: skip
+"""Functions that move, choose, scale or round values without a meaning of their own: the origin of the values flows through."""
+
+FINAL_ONLY = frozenset({"softmax", "log_softmax", "logsumexp"})
+"""Harmless behind the last layer with weights: listed as a host layer there, refused in the middle."""
+
+REASONS: Mapping[str, str] = {
+    "scaled_dot_product_attention": "attention multiplies activations with activations",
+    "multi_head_attention_forward": "attention multiplies activations with activations",
+    "lstm": "a gated recurrent cell", "lstm_cell": "a gated recurrent cell", "gru": "a gated recurrent cell", "gru_cell": "a gated recurrent cell",
+    "rnn_tanh": "a recurrent cell with tanh", "rnn_relu": "a fused recurrent cell", "rnn_tanh_cell": "a recurrent cell with tanh",
+    "matmul": "a product of two activations", "conv3d": "three-dimensional convolution is not modelled", "bmm": "a product of two activations", "einsum": "a free tensor product",
+    "layer_norm": "statistics of the running sample are needed", "group_norm": "statistics of the running sample are needed",
+    "instance_norm": "statistics of the running sample are needed", "embedding": "a table look-up",
+}  # fmt: skip
+
+
+def reason(name: str) -> str:
+    if name.startswith("conv_transpose"):
+        return "transposed convolution is not modelled"
+    return REASONS.get(name, "no accelerator model has this operation")
+
+
+def function_name(func: Any) -> str:
+    return getattr(func, "__name__", "") or str(func)
+
+
+def tensors(tree: Any) -> list[Tensor]:
+    """Every tensor in nested tuples, lists and dicts, in order."""
+    if isinstance(tree, Tensor):
+        return [tree]
+    if isinstance(tree, (list, tuple)):
+        return [t for item in tree for t in tensors(item)]
+    if isinstance(tree, dict):
+        return [t for item in tree.values() for t in tensors(item)]
+    return []
+
+
+def first_tensor(tree: Any) -> Tensor | None:
+    found = tensors(tree)
+    return found[0] if found else None
+
+
+def recognise(title: str, args: Any, kwargs: Any) -> Operation | None:
+    """What a call means for hardware, ``None`` for nothing; quantised-tensor wrappers count as the values they hold."""
+    parser = RECOGNISED.get(title)
+    if parser is None:
+        return None
+    return parser(*[_value(a) for a in args], **{key: _value(a) for key, a in kwargs.items()})
+
+
+def _value(argument: Any) -> Any:
+    """The tensor inside a wrapper that overrides torch functions (such as a quantised tensor with a scale)."""
+    if isinstance(argument, Tensor) or not hasattr(type(argument), "__torch_function__"):
+        return argument
+    value = getattr(argument, "value", None)
+    return value if isinstance(value, Tensor) else argument

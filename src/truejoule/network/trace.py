@@ -1,0 +1,344 @@
+"""One careful forward pass: every execution of every layer, with where its operands came from."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from truejoule.network.interpret import Names, OnCall, Paths, as_call, guarded, named_tensors, weight_identity
+from truejoule.network.precision import InputCode, input_code
+from truejoule.network.provenance import Origins, Provenance, layers, no_tracking, parameters, union
+from truejoule.network.recognise import (
+    COMPARISONS,
+    FINAL_ONLY,
+    PRODUCTS,
+    TRANSPARENT,
+    Operation,
+    first_tensor,
+    function_name,
+    reason,
+    recognise,
+    tensors,
+)
+from truejoule.workload.layer import Op
+from truejoule.workload.workload import NotUnderstood
+
+INPUT = "input"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Execution:
+    """One execution of one layer; ``sources`` holds the origins of each data operand."""
+
+    name: str
+    op: Op
+    path: str
+    index: int
+    sources: tuple[Origins, ...]
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    code: InputCode | None
+    operation: Operation | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """Everything seen in one pass, in order."""
+
+    executions: tuple[Execution, ...]
+    names: Names
+    refused: tuple[NotUnderstood, ...]
+    output: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A module taken as a whole: ``op`` of its layer, ``None`` where values pass through (identity, quantiser)."""
+
+    op: Op | None
+    note: str = ""
+
+
+def trace(
+    module: nn.Module,
+    x: Tensor,
+    leaves: dict[str, Leaf],
+    on_call: OnCall | None = None,
+    forward: Callable[[Tensor], Any] | None = None,
+) -> Trace:
+    """Run ``module(x)`` (or ``forward(x)``, a function that drives it) once and record every layer; modules in ``leaves`` are not looked into."""
+    runner = _Tracer(module, leaves, on_call)
+    x = x.view_as(x)  # the mark must not stay on the caller's tensor
+    runner.origins.mark(x, {INPUT: 0})
+    with guarded(runner.paths, (x,)), runner.paths.follow(runner.enter, runner.leave), runner.origins, runner:
+        output = (forward or module)(x)
+    return Trace(tuple(runner.executions), runner.names(), tuple(runner.refused.values()), output)
+
+
+class _Tracer(TorchFunctionMode):
+    def __init__(self, module: nn.Module, leaves: dict[str, Leaf], on_call: OnCall | None) -> None:
+        super().__init__()
+        self.paths, self.leaves, self.on_call = Paths(module), leaves, on_call
+        self.qualified = {id(t): name for name, t in reversed(list(named_tensors(module)))}
+        self.sizes = {name: t.numel() for name, t in named_tensors(module)}
+        self.modules = dict(module.named_modules())
+        self.origins = Provenance(self.qualified)
+        self.executions: list[Execution] = []
+        self.refused: dict[tuple[str, str], NotUnderstood] = {}
+        self._opaque = 0
+        self._pending: dict[int, Tensor] = {}  # results of comparisons, until we know what they are used for
+        self._counts: Counter[str] = Counter()
+        self._by_key: dict[tuple[Any, ...], str] = {}
+        self._taken: set[str] = {leaf for leaf, kind in leaves.items() if kind.op is not None}
+        self._weights: dict[str, str] = {}
+        self._sequence: defaultdict[tuple[str, str], list[str | None]] = defaultdict(list)
+        self._arguments: list[Origins] = []
+
+    def names(self) -> Names:
+        leaves = {path: (path if self._counts[path] else None) for path in self.leaves}
+        return Names(dict(self._weights), {key: tuple(names) for key, names in self._sequence.items()}, leaves)
+
+    # modules that are one layer
+
+    def enter(self, path: str, module: nn.Module, args: Any) -> None:
+        if path in self.leaves:
+            self._opaque += 1
+            with no_tracking():
+                data = first_tensor(args)
+                self._arguments.append(self.origins.of(data) if data is not None else {})
+
+    def leave(self, path: str, module: nn.Module, args: Any, output: Any) -> None:
+        if path not in self.leaves:
+            return
+        self._opaque -= 1
+        with no_tracking():
+            leaf, sources = self.leaves[path], self._arguments.pop()
+            if self._opaque:
+                return
+            if leaf.op is None or (leaf.op != "neuron" and not layers(sources)):  # also: a quantiser of weights
+                for tensor in tensors(output):
+                    self.origins.mark(tensor, sources)
+                return
+            data, result = first_tensor(args), first_tensor(output)
+            if data is not None and result is not None:
+                self._record(path, leaf.op, path, (layers(sources),), data, result, None, leaf.note)
+                for tensor in tensors(output):
+                    self.origins.mark(tensor, {path: self._counts[path] - 1})
+
+    # functions
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if self._opaque:
+            return func(*args, **kwargs)
+        title = function_name(func)
+        with no_tracking():
+            operation = recognise(title, args, kwargs)
+            self._judge_comparison(title, args, kwargs)
+            name, sources = self._identify(title, operation)
+        if operation is None or name is None:
+            if operation is not None and operation.op == "host":
+                operation, title = None, "matmul"
+            output = func(*args, **kwargs)
+            with no_tracking():
+                self._unrecognised(title, args, kwargs, output) if operation is None else None
+            return output
+        before = (
+            operation.inputs[0].detach().clone() if operation.op in ("relu", "add", "sign") else operation.inputs[0]
+        )
+        if operation.multiplies and self.on_call is not None:
+            index = self._counts[name]
+            with no_tracking():
+                answer = self.on_call(as_call(name, operation, title, lambda: func(*args, **kwargs), index, 1, 0))
+            output = answer.squeeze(-2) if title == "conv1d" else answer
+        else:
+            output = func(*args, **kwargs)
+        with no_tracking():
+            result = first_tensor(output)
+            assert result is not None
+            shaped = result.unsqueeze(-2) if title == "conv1d" else result
+            self._record(name, operation.op, self.paths.current, sources, before, shaped, operation, operation.note)
+            for tensor in tensors(output):
+                self.origins.mark(tensor, {name: self._counts[name] - 1})
+        return output
+
+    def _identify(self, title: str, operation: Operation | None) -> tuple[str | None, tuple[Origins, ...]]:
+        """Name and operand origins of a call; no name when it is not a layer of the data flow."""
+        if operation is None:
+            return None, ()
+        every = tuple(self.origins.of(t) for t in ((operation.raw,) if operation.raw is not None else operation.inputs))
+        sources = tuple(layers(o) for o in every)
+        path, key = self.paths.current, (self.paths.current, operation.op)
+        if operation.multiplies:
+            assert operation.weight is not None
+            known = self.qualified.get(id(weight_identity(operation.weight)))
+            made_of = self.origins.of(operation.weight)
+            if known is None and layers(made_of):
+                return self._refuse(path, title, "a product of two activations"), sources
+            if known is None and not sources[0] and parameters(every[0]):
+                return None, sources  # weights preparing weights
+            name = self._weight_name(known, parameters(made_of), operation, path)
+            if known is not None:
+                self._weights[known] = name
+            self._sequence[key].append(name)
+            return name, sources
+        if operation.op == "host" or not any(sources):
+            return None, sources  # arithmetic on parameters, or a reader of its own kind
+        if operation.op == "add" and (len(sources) < 2 or not all(sources) or set(sources[0]) == set(sources[1])):
+            self._sequence[key].append(None)
+            return None, sources
+        name = self._plain_name(operation.op, path, sources)
+        self._sequence[key].append(name)
+        return name, sources
+
+    def _weight_name(self, known: str | None, made_of: list[str], operation: Operation, path: str) -> str:
+        assert operation.weight is not None
+        if known is None and made_of:
+            size = operation.weight.numel()
+            known = max(made_of, key=lambda name: (self.sizes.get(name) == size, self.sizes.get(name, 0)))
+        if known is not None:
+            return self._unique(("weight", known), strip(known) or operation.op)
+        return self._unique(("call", path, operation.op, tuple(operation.weight.shape)), path or operation.op)
+
+    def _plain_name(self, op: Op, path: str, sources: tuple[Origins, ...]) -> str:
+        module = self.modules[path]
+        alone = (
+            path
+            and not any(True for _ in module.children())
+            and (op == "norm" or not any(True for _ in module.parameters()))
+        )
+        base = path if alone else f"{path}.{op}" if path else op
+        return self._unique((path, op, tuple(tuple(sorted(s)) for s in sources)), base)
+
+    def _unique(self, key: tuple[Any, ...], base: str) -> str:
+        if key not in self._by_key:
+            name, k = base, 2
+            while name in self._taken or name == INPUT:
+                name, k = f"{base}#{k}", k + 1
+            self._taken.add(name)
+            self._by_key[key] = name
+        return self._by_key[key]
+
+    # what has no hardware meaning
+
+    def _judge_comparison(self, title: str, args: Any, kwargs: Any) -> None:
+        """A comparison is bookkeeping until its result is used as data; then it is a hand-written threshold."""
+        if title == "where" or not self._pending or title.startswith("__get"):
+            return
+        if title in (
+            "float",
+            "to",
+            "double",
+            "half",
+            "type",
+            "type_as",
+            "int",
+            "long",
+            *PRODUCTS,
+            "__add__",
+            "__sub__",
+            "__rsub__",
+            "add",
+            "sub",
+        ):
+            for tensor in tensors((args, kwargs)):
+                if self._pending.get(id(tensor)) is tensor:
+                    self._refuse(self.paths.current, "threshold", "a threshold written in the forward pass, with no module we could probe",
+                                 host=tensor)  # fmt: skip
+
+    def _unrecognised(self, title: str, args: Any, kwargs: Any, output: Any) -> None:
+        operands = tensors((args, kwargs))
+        sources = [layers(self.origins.of(t)) for t in operands]
+        together = union(sources)
+        result = first_tensor(output)
+        if not together or result is None:
+            return
+        if title in COMPARISONS:
+            if set(together) != {INPUT}:  # a comparison with the input alone is an encoder
+                self._pending[id(result)] = result
+                if title == "heaviside":
+                    self._refuse(self.paths.current, "threshold", "a threshold written in the forward pass, with no module we could probe",
+                                 host=result)  # fmt: skip
+            return
+        if title == "where":
+            self._select(args, result, together)
+            return
+        if title in PRODUCTS:
+            different = {tuple(sorted(s)) for s in sources if s}
+            if len(different) > 1 and not all(
+                set(s) <= set(together) and len(s) == len(together) for s in sources if s
+            ):
+                self._host(title, operands, result, "a product of two activations")
+            return
+        if title in TRANSPARENT or not result.is_floating_point():
+            return
+        self._host(title, operands, result, reason(title))
+
+    def _select(self, args: Any, result: Tensor, together: Origins) -> None:
+        condition = args[0]
+        if self._pending.get(id(condition)) is not condition:
+            return
+        values = result.detach()
+        name = self._plain_name("sign", self.paths.current, (together,))
+        if bool((values.abs() == 1).all()):
+            self._record(name, "sign", self.paths.current, (together,), values, result, None, "")
+            self.origins.mark(result, {name: self._counts[name] - 1})
+        else:
+            self._refuse(self.paths.current, "where", "a choice between values that depends on the data", host=result)
+
+    def _host(self, title: str, operands: list[Tensor], result: Tensor, why: str) -> None:
+        sources = tuple(layers(self.origins.of(t)) for t in operands)
+        sources = tuple(s for s in sources if s)
+        path = self.paths.current
+        base = (
+            path
+            if path and not any(True for _ in self.modules[path].children())
+            else f"{path}.{title}"
+            if path
+            else title
+        )
+        name = self._unique((path, title, tuple(tuple(sorted(s)) for s in sources)), base)
+        data = next(t for t in operands if layers(self.origins.of(t)))
+        self._record(name, "host", path, sources, data, result, None, title)
+        self.origins.mark(result, {name: self._counts[name] - 1})
+        if title not in FINAL_ONLY:
+            self.refused.setdefault((name, title), NotUnderstood(name, title, why))
+
+    def _refuse(self, path: str, title: str, why: str, host: Tensor | None = None) -> None:
+        self.refused.setdefault((path, title), NotUnderstood(path or "forward", title, why))
+        if host is not None:
+            self._pending.pop(id(host), None)
+
+    def _record(
+        self,
+        name: str,
+        op: Op,
+        path: str,
+        sources: tuple[Origins, ...],
+        data: Tensor,
+        result: Tensor,
+        operation: Operation | None,
+        note: str,
+    ) -> None:
+        index = self._counts[name]
+        self._counts[name] += 1
+        self.executions.append(Execution(name, op, path, index, sources, tuple(data.shape), tuple(result.shape),
+                                         input_code(data) if data.is_floating_point() else None, operation, note))  # fmt: skip
+
+
+def strip(qualified: str) -> str:
+    """``conv1.weight`` → ``conv1``; ``conv1.parametrizations.weight.original0`` → ``conv1``; ``w1`` → ``w1``."""
+    if ".parametrizations." in f".{qualified}":
+        qualified = f".{qualified}".split(".parametrizations.")[0].lstrip(".")
+        return qualified
+    return (
+        qualified.removesuffix(".weight").removesuffix(".weight_v").removesuffix(".weight_g")
+        if "." in qualified
+        else qualified
+    )

@@ -1,0 +1,1 @@
+"""Recipes that train spiking and quantised networks in plain torch."""

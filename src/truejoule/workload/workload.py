@@ -1,0 +1,107 @@
+"""What a network asks of hardware: layers, edges and activity. Pure numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from truejoule.errors import InputError, did_you_mean
+from truejoule.workload.activity import Activity, LayerActivity
+from truejoule.workload.layer import Layer
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Data flows from ``source`` to ``target``; ``recurrent`` if it carries a value of the previous time step."""
+
+    source: str
+    target: str
+    recurrent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NotUnderstood:
+    """An operation of the user's network that no accelerator runs: where it is and why it is not taken."""
+
+    where: str
+    operation: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Layers in the order of execution, with edges and (optionally) activity.
+
+    Attributes
+    ----------
+    name : for titles.
+    layers : in execution order, names unique.
+    edges : between layer names; ``"input"`` is the network's input.
+    time_steps : T; 1 for a network without time.
+    activity : measured or assumed statistics, ``None`` if nobody asked yet.
+    not_understood : everything that was seen and is not modelled. Never dropped.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    edges: tuple[Edge, ...]
+    time_steps: int = 1
+    activity: Activity | None = None
+    not_understood: tuple[NotUnderstood, ...] = ()
+    _index: Mapping[str, Layer] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        index = {layer.name: layer for layer in self.layers}
+        if len(index) != len(self.layers):
+            raise InputError("two layers of one name", where=self.name, got=str(sorted(n.name for n in self.layers)), expected="unique layer names")
+        for edge in self.edges:
+            for end in (edge.source, edge.target):
+                if end != "input" and end not in index:
+                    raise InputError("an edge to a layer that does not exist", where=f"{edge.source} → {edge.target}", got=end, expected="a layer name", fix=did_you_mean(end, index))
+        object.__setattr__(self, "_index", index)
+
+    def __getitem__(self, name: str) -> Layer:
+        if name not in self._index:
+            raise InputError(f"no layer {name!r}", where=self.name, fix=did_you_mean(name, self._index))
+        return self._index[name]
+
+    @property
+    def multiplying(self) -> tuple[Layer, ...]:
+        """The layers with weights, in order."""
+        return tuple(layer for layer in self.layers if layer.multiplies)
+
+    @property
+    def spiking(self) -> bool:
+        return any(layer.op == "neuron" for layer in self.layers)
+
+    @property
+    def macs(self) -> int:
+        """Dense multiply-accumulates of one inference, all time steps."""
+        return sum(layer.macs * layer.steps for layer in self.layers)
+
+    @property
+    def weights(self) -> int:
+        return sum(layer.weights for layer in self.layers)
+
+    def sources(self, name: str) -> tuple[str, ...]:
+        """Names of the layers whose output enters ``name`` in the same time step."""
+        return tuple(edge.source for edge in self.edges if edge.target == name and not edge.recurrent)
+
+    def activity_of(self, name: str) -> LayerActivity:
+        """Activity of one layer.
+
+        Raises
+        ------
+        InputError : if nothing was measured or assumed.
+        """
+        if self.activity is None or name not in self.activity.layers:
+            raise InputError("this workload has no activity", where=f"{self.name}, layer {name}", expected="measured statistics, or a named profile",
+                             fix="observe it with data, or use with_profile(...)")
+        return self.activity.layers[name]
+
+    def with_activity(self, activity: Activity) -> Workload:
+        return replace(self, activity=activity)
+
+    def synaptic_operations(self) -> float:
+        """Effective accumulates of one inference: dense MACs times input density, per layer and step (the SynOps proxy)."""
+        return sum(layer.macs * sum(self.activity_of(layer.name).density()) for layer in self.multiplying)
