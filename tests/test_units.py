@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from truejoule.errors import InputError
-from truejoule.units import PREFIXES, format_si, parse, quantity
+from truejoule.units import PREFIXES, format_si, parse
 
 UNITS = ("J", "s", "V", "A", "W", "Hz", "S", "F", "m")
 
@@ -92,20 +92,6 @@ def test_what_is_written_reads_back(value, unit, digits, negative):
     assert parse(format_si(signed, unit, digits), unit) == pytest.approx(signed, rel=0.51 * 10.0 ** (1 - digits))
 
 
-@given(st.floats(1e-12, 1e-2).filter(lambda a: not 0.0099e-6 < a < 1e-6))
+@given(st.floats(1e-12, 1e-2))
 def test_areas_read_back(area):
     assert parse(format_si(area, "m2", 4), "m2") == pytest.approx(area, rel=1e-3)
-
-
-@given(st.sampled_from(sorted(PREFIXES)), st.sampled_from(UNITS), st.integers(1, 999))
-def test_prefixes_mean_powers_of_ten(prefix, unit, number):
-    assert parse(f"{number} {prefix}{unit}", unit) == pytest.approx(number * PREFIXES[prefix], rel=1e-15)
-
-
-def test_quantities_are_fields():
-    class Chip(BaseModel):
-        adc: quantity("J")  # type: ignore[valid-type]
-
-    assert Chip.model_validate({"adc": "2 pJ"}).adc == 2e-12
-    with pytest.raises(ValidationError, match="without a unit"):
-        Chip.model_validate({"adc": 2})

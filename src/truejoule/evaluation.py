@@ -10,7 +10,7 @@ from typing import Any
 from truejoule.accelerators.mapping import Mapping as Placed
 from truejoule.accelerators.preset import Parameter
 from truejoule.cost import Cost, Ledger
-from truejoule.errors import InputError, did_you_mean
+from truejoule.errors import InputError
 from truejoule.units import format_si
 from truejoule.workload import Activity, Workload
 
@@ -52,7 +52,7 @@ class ChipRun:
     ----------
     accuracy : on this chip.
     agreement : share of samples with the same answer as the ideal network.
-    activity, clipped, snr_db : see ``numerics.deployed.Measurement``.
+    activity, clipped, overflow, snr_db : see ``numerics.deployed.Measurement``.
     ledger : energy of this chip's own activity.
     """
 
@@ -61,6 +61,7 @@ class ChipRun:
     agreement: float
     activity: Activity
     clipped: Mapping[str, float]
+    overflow: Mapping[str, float]
     snr_db: Mapping[str, float]
     ledger: Ledger
 
@@ -129,25 +130,9 @@ class Evaluation:
         ------
         InputError : unknown quantity, layer or component.
         """
-        if what not in ("energy", "area"):
-            raise InputError(f"cannot explain {what!r}", fix=did_you_mean(what, ["energy", "area"]))
-        if what == "area":
-            lines = [f"{b.component:<24}{b.instances:>14,.0f} x {format_si(b.area_m2, 'm2'):>11} = {format_si(b.total_m2, 'm2'):>11}   [{b.kind}] {b.source}" for b in self.cost.floorplan.blocks]
-            return "\n".join([*lines, f"{'total':<24}{'':>30} {format_si(self.cost.area_m2, 'm2'):>11}"])
-        entries = self.cost.ledger
-        for name, key, value in (("layer", "layer", layer), ("component", "component", component)):
-            names = entries.by(key)  # type: ignore[arg-type]
-            if value is not None and value not in names:
-                raise InputError(f"no {name} {value!r} in the ledger", fix=did_you_mean(value, names))
-        chosen = entries.where(lambda e: layer in (None, e.layer) and component in (None, e.component))
-        lines = []
-        for e in chosen:
-            count = f"{e.count:,.0f}" if e.count >= 1000 else f"{e.count:.4g}"
-            where = e.component if layer is not None else f"{e.layer} · {e.component}"
-            lines.append(f"{where}: {count} x {e.action} x {format_si(e.energy_j, 'J')} = {format_si(e.total_j, 'J')}   [{e.kind}] {e.source}")
-        low, high = chosen.band_j
-        lines.append(f"sum: {format_si(chosen.total_j, 'J')}   (all coefficients at their low: {format_si(low, 'J')}, at their high: {format_si(high, 'J')})")
-        return "\n".join(lines)
+        from truejoule.receipt import explain
+
+        return explain(self.to_json(), what, layer, component)
 
     def verdict(self) -> str:
         """One sentence for people in a hurry."""

@@ -66,7 +66,7 @@ def evaluate(
     started = time.perf_counter()
     report = progress or (lambda stage, done, total: None)
     batches = _batches(data, samples)
-    network = read(net.to(device), batches[0][0][:8].to(device) if time_axis is None else batches[0][0].to(device), time_steps=time_steps, time_axis=time_axis, name=name)
+    network = read(net.to(device), batches[0][0].to(device), time_steps=time_steps, time_axis=time_axis, name=name)
     batches = [(x.to(device), y.to(device)) for x, y in batches]
     plan = Plan(network, chip, _calibration(calibration, batches), seeds[0])
     plan = apply(apply(plan, mitigations, "network"), mitigations, "accelerator")
@@ -89,7 +89,7 @@ def evaluate(
         costs.append((cost, measured))
         drops = drops or _drops(seeded.deployed)
         chips.append(ChipRun(seed, Accuracy.of(int((answers == labels).sum()), len(labels)), float((answers == ideal).float().mean()), measured.activity, measured.clipped,
-                             measured.snr_db, cost.ledger))
+                             measured.overflow, measured.snr_db, cost.ledger))
     cost, measured = costs[0]
     assert workload.activity is not None
     return Evaluation(
@@ -204,6 +204,7 @@ def _warnings(mapping: Sequence[str], chips: Sequence[ChipRun]) -> tuple[str, ..
     found = list(mapping)
     first = chips[0]
     found += [f"{name}: {100 * share:.1f} % of its conversions are outside the converter's range" for name, share in first.clipped.items() if share > 0.01]
+    found += [f"{name}: {100 * share:.1f} % of its inputs are outside the integer grid seen in the first batch" for name, share in first.overflow.items() if share > 0.001]
     found += [f"{name}: computed with a signal-to-noise ratio of only {snr:.1f} dB" for name, snr in first.snr_db.items() if snr < 10]
     return tuple(dict.fromkeys(found))
 

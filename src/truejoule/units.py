@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any
 
 from truejoule.errors import InputError
 
@@ -51,10 +50,10 @@ def format_si(value: float, unit: str, digits: int = 3) -> str:
         return f"{value} {unit}".strip()
     if value == 0:
         return f"0 {unit}".strip()
-    if unit == "m2":
-        for size, symbol in ((1e-6, "mm²"), (1e-12, "µm²")):
-            if abs(value) >= 0.01 * size or symbol == "µm²":
-                return f"{_digits(value / size, digits)} {symbol}"
+    if unit.split("/")[0] == "m2":
+        rest = unit[2:]
+        size, symbol = (1e-6, "mm²") if abs(value) >= 1e-8 else (1e-12, "µm²")
+        return f"{_digits(value / size, digits)} {symbol}{rest}"
     power = min(max(3 * math.floor(math.log10(abs(value)) / 3 + 1e-12), -15), 12)
     if abs(float(f"{value / 10.0**power:.{digits}g}")) >= 1000 and power < 12:
         power += 3
@@ -62,22 +61,12 @@ def format_si(value: float, unit: str, digits: int = 3) -> str:
     return f"{_digits(value / 10.0**power, digits)} {symbol}{unit}".strip()
 
 
-def quantity(unit: str) -> Any:
-    """A pydantic field type: text such as ``"10 kohm"`` in a file, an SI float in the model."""
-    from pydantic import BeforeValidator
-
-    def read(text: object) -> float:
-        try:
-            return parse(text, unit)
-        except InputError as error:
-            raise ValueError(" | ".join(part for part in (error.what, f"expected {error.expected}" if error.expected else "", error.fix) if part)) from None
-
-    return Annotated[float, BeforeValidator(read)]
-
-
 def _digits(value: float, digits: int) -> str:
-    whole = len(str(int(abs(value))))
-    return f"{value:.{max(digits - whole, 0)}f}"
+    """``digits`` significant digits, without an exponent where it reads well."""
+    if value == 0 or not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.{digits}g}"
+    places = digits - 1 - math.floor(math.log10(abs(float(f"{value:.{digits}g}"))))
+    return f"{value:.{max(places, 0)}f}"
 
 
 def _unit(text: str, where: str, example: str) -> tuple[float, str]:

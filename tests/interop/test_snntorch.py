@@ -18,7 +18,7 @@ snn = pytest.importorskip("snntorch", reason="snntorch is not installed (pip ins
 def test_leaky(reset, delay, hidden):
     module = snn.Leaky(beta=0.9, reset_mechanism=reset, reset_delay=delay, init_hidden=hidden)
     if reset == "subtract" and not delay:
-        # snnTorch 1.0.0 tests a state that is still above the threshold after the reset one threshold lower: beyond our record.
+        # snnTorch 1.0.0 lowers the next spike test by a threshold while the reset state is above it: no such record.
         with pytest.raises(UnknownNeuron, match="nearest record"):
             probe(module)
         return
@@ -37,8 +37,13 @@ def test_learnable_constants_and_outputs():
 
 
 def test_state_quant_learned_vectors_and_second_order_neurons_are_refused():
-    for module in (snn.Synaptic(alpha=0.8, beta=0.9), snn.Alpha(alpha=0.9, beta=0.8), snn.Leaky(beta=torch.rand(10)), snn.Leaky(beta=0.9, graded_spikes_factor=2.0),
-                   snn.RLeaky(beta=0.9, all_to_all=False, V=1.0)):  # fmt: skip
+    for module in (
+        snn.Synaptic(alpha=0.8, beta=0.9),
+        snn.Alpha(alpha=0.9, beta=0.8),
+        snn.Leaky(beta=torch.rand(10)),
+        snn.Leaky(beta=0.9, graded_spikes_factor=2.0),
+        snn.RLeaky(beta=0.9, all_to_all=False, V=1.0),
+    ):
         with pytest.raises(UnknownNeuron):
             probe(module)
 

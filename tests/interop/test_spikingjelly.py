@@ -126,7 +126,8 @@ def test_single_step_and_multi_step_give_the_same_workload_and_activity():
         seen.append((w.layers, network.measure(example).layers))
     for layers, activity in seen[1:]:
         assert [(a.name, a.op, a.input_shape, a.output_shape, a.steps, a.neuron, a.input_bits) for a in layers] == [
-            (a.name, a.op, a.input_shape, a.output_shape, a.steps, a.neuron, a.input_bits) for a in seen[0][0]]  # fmt: skip
+            (a.name, a.op, a.input_shape, a.output_shape, a.steps, a.neuron, a.input_bits) for a in seen[0][0]
+        ]
         for name in ("conv1", "sn0", "sn1", "pool", "fc"):
             assert activity[name].nonzero_inputs == seen[0][1][name].nonzero_inputs or name.startswith("sn")
             assert activity[name].nonzero_outputs == seen[0][1][name].nonzero_outputs or name == "fc"

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Spiking(nn.Module):
-    """LIF with every variant of our record, state kept inside; written against the equation in ``Neuron``, not against our code."""
+    """LIF with every variant of our record, state kept inside; written against the equation in ``Neuron``."""
 
     def __init__(
         self,

@@ -1,5 +1,7 @@
 """Layers, MACs, edges and steps of hand-written networks against counting on paper."""
 
+import itertools
+
 import pytest
 import torch
 from nets import (
@@ -13,10 +15,13 @@ from nets import (
     Plain,
     Recurrent,
     Residual,
+    Sequenced,
+    Spiking,
     StaticEncoder,
 )
 from torch import nn
 
+from truejoule.errors import InputError
 from truejoule.network import drift, observe, read
 from truejoule.workload import Edge
 
@@ -26,7 +31,7 @@ def edges(workload):
 
 
 def chain(*names):
-    return set(zip(names[:-1], names[1:], strict=True))
+    return set(itertools.pairwise(names))
 
 
 def test_plain_network():
@@ -200,3 +205,66 @@ def test_same_padding_of_an_even_kernel():
     layer = network.workload["0"]
     assert layer.input_shape == (2, 11, 11) and layer.padding == (0, 0) and layer.output_shape == (3, 8, 8)
     assert edges(network.workload) == {("input", "0")}
+
+
+class Vectors(nn.Module):
+    """linear → neuron → linear; one step per call, although it also accepts (T, N, F)."""
+
+    def __init__(self, neuron):
+        super().__init__()
+        self.a, self.lif, self.b = nn.Linear(6, 5), neuron, nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.b(self.lif(self.a(x)))
+
+
+def test_time_is_not_taken_for_samples():
+    """A one-step neuron accepts (T, N, F) and would silently treat time as batch."""
+    x = torch.randn(4, 2, 6)
+    with pytest.raises(InputError, match="cannot tell whether the example carries time"):
+        read(Vectors(Spiking()), x)
+    network = read(Vectors(Spiking()), x, time_axis=0, time_steps=4)
+    assert network.timing.outer and network.time_steps == 4 and network.workload["lif"].steps == 4
+    network = read(Vectors(Spiking()), x, time_axis=0)
+    assert network.timing.outer and network.workload.macs == 4 * (30 + 15)
+    network = read(Vectors(Sequenced(Spiking())), x)  # this one says that it is a multi-step neuron
+    assert not network.timing.outer and network.time_steps == 4 and network.workload["lif"].input_shape == (5,)
+    tokens = read(Vectors(Spiking()), x, time_steps=1).workload
+    assert tokens.time_steps == 1 and tokens["lif"].input_shape == (2, 5)
+
+
+def test_a_neuron_fed_with_flattened_time_is_refused():
+    class Flattened(Looped):
+        def forward(self, x):
+            return self.step(x.flatten(0, 1)).unflatten(0, x.shape[:2]).mean(0)
+
+    with pytest.raises(InputError, match="takes time steps for samples"):
+        read(Flattened(), torch.randn(4, 2, 3, 8, 8))
+
+
+def test_a_concatenation_joins_edges():
+    class Dense(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+            self.c = nn.utils.parametrizations.weight_norm(nn.Conv2d(8, 4, 1))
+            self.d, self.f = nn.Dropout(), nn.utils.parametrizations.spectral_norm(nn.Linear(4, 2))
+
+        def forward(self, x):
+            a = torch.relu(self.a(x))
+            x = self.c(torch.cat([a, self.b(a).relu_()], 1))
+            return self.f(self.d(x).mean((2, 3)))
+
+    w = observe(Dense(), torch.randn(2, 3, 8, 8))
+    assert edges(w) == chain("input", "a", "relu", "b", "relu#2", "c", "avg_pool", "f") | {("relu", "c")}
+    assert not w.not_understood
+
+
+def test_a_random_encoder_is_no_neuron():
+    class Encoded(Looped):
+        def step(self, x):
+            return super().step((torch.rand_like(x) < x).float())
+
+    network = read(Encoded(), torch.rand(2, 3, 8, 8))
+    assert not network.workload.not_understood and network.workload["conv"].input_bits == 1
+    drift(network)

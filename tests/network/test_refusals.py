@@ -116,7 +116,7 @@ class Cell(nn.Module):
     ],
 )
 def test_operations_are_listed(net, shape, operation):
-    items, workload = refused(net, *shape)
+    items, _workload = refused(net, *shape)
     assert operation in {o for _, o in items}
     assert all(where for where, _ in items)
 
@@ -235,3 +235,62 @@ def test_script_modules_are_refused():
         scripted = torch.jit.script(nn.Linear(3, 3))
     with pytest.raises(InputError, match="TorchScript"):
         read(scripted, torch.rand(1, 3))
+
+
+class Inlined(nn.Module):
+    """linear → an expression in the forward pass → linear."""
+
+    def __init__(self, expression):
+        super().__init__()
+        self.a, self.b, self.expression = nn.Linear(4, 4), nn.Linear(4, 2), expression
+
+    def forward(self, x):
+        return self.b(self.expression(self.a(x)))
+
+
+def _set_item(v):
+    y = torch.zeros_like(v)
+    y[v > 0] = 1.0
+    return y
+
+
+@pytest.mark.parametrize(
+    ("expression", "operation"),
+    [
+        (lambda v: (v > 0).float(), "threshold"),
+        (lambda v: (v > 0).float() * 2 - 1, "threshold"),
+        (lambda v: v * (v > 0), "threshold"),
+        (lambda v: 0.0 + (v > 0), "threshold"),
+        (lambda v: v.masked_fill(v < 0, 0.0), "threshold"),
+        (lambda v: v.clone().masked_fill_(v < 0, 0.0), "threshold"),
+        (_set_item, "threshold"),
+        (lambda v: torch.heaviside(v, torch.zeros(())), "threshold"),
+        (lambda v: torch.where(v > 0, v, 0.1 * v), "where"),
+        (lambda v: torch.maximum(v, torch.zeros(())), "maximum"),
+        (lambda v: v.abs(), "abs"),
+        (lambda v: v.exp(), "exp"),
+        (lambda v: v**2, "pow"),
+        (lambda v: v * v, "mul"),
+    ],
+)
+def test_no_expression_is_silently_dropped(expression, operation):
+    items, workload = refused(Inlined(expression), 3, 4)
+    assert operation in {o for _, o in items}
+    reached = {e.source for e in workload.edges} | {e.target for e in workload.edges}
+    assert {"input", "a", "b"} <= reached
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        lambda v: torch.where(v >= 0, 1.0, -1.0),
+        lambda v: v.sign(),
+        lambda v: v.clamp(min=0),
+        lambda v: (v * 4).round().clamp(-8, 7) / 4,
+        lambda v: v * 0.5 + 1,
+        lambda v: v if not bool((v > 1e9).any()) else -v,
+    ],
+)
+def test_understood_expressions(expression):
+    workload = observe(Inlined(expression), torch.rand(3, 4))
+    assert not workload.not_understood

@@ -130,7 +130,7 @@ def test_early_stop_is_followed():
     class Stops(Looped):
         def forward(self, x):
             out = torch.zeros(x.shape[0], 5)
-            for t in range(4 if x.shape[0] == 3 else 2):
+            for _t in range(4 if x.shape[0] == 3 else 2):
                 out += self.step(x)
             return out
 
@@ -138,3 +138,41 @@ def test_early_stop_is_followed():
     steps = []
     network.run(torch.randn(1, 3, 8, 8), lambda call: (steps.append((call.name, call.step)), call.compute())[1])
     assert steps == [(n, t) for t in range(2) for n in ("conv", "mid", "fc")]
+
+
+def test_arithmetic_on_parameters_does_not_shift_names():
+    """Weights are prepared with the same functions that layers use; the light run must keep step."""
+
+    class Prepared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.mix = (nn.Parameter(torch.randn(4, 4)) for _ in range(3))
+
+        def forward(self, x):
+            x = torch.relu(torch.nn.functional.linear(x, torch.relu(self.a) @ self.mix))
+            x = torch.relu(torch.nn.functional.linear(x, self.b + torch.relu(self.b)))
+            return x + torch.nn.functional.linear(x, self.mix.tanh())
+
+    network = read(Prepared(), torch.randn(2, 4))
+    drift(network)
+    seen = []
+    network.run(network.example, Call.compute, on_layer=lambda name, *_: seen.append(name))
+    assert seen == [layer.name for layer in network.workload.layers] and not network.workload.not_understood
+    assert [x.op for x in network.workload.layers] == ["linear", "relu", "linear", "relu", "linear", "add"]
+
+
+def test_weights_made_from_data_are_refused_and_still_run():
+    class Dynamic(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 2)
+
+        def forward(self, x):
+            h = self.a(x)
+            return self.b(torch.nn.functional.linear(h, h.sum(0).expand(4, 4)))
+
+    network = read(Dynamic(), torch.randn(2, 4))
+    assert [(n.operation, n.reason) for n in network.workload.not_understood] == [
+        ("linear", "a product of two activations")
+    ]
+    drift(network)

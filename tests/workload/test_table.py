@@ -10,7 +10,7 @@ import pytest
 from truejoule.errors import InputError
 from truejoule.workload import Neuron, NotUnderstood, shapes
 from truejoule.workload.profiles import with_profile
-from truejoule.workload.table import COLUMNS, table
+from truejoule.workload.table import COLUMNS, dataframe, rows, table
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def workload():
 
 
 def test_rows_hold_the_numbers(workload):
-    found = {row["layer"]: row for row in table(workload, "rows")}
+    found = {row["layer"]: row for row in rows(workload)}
     conv, act = found["conv2"], found["act2"]
     assert conv["weights"] == 64 * 64 * 9 and conv["macs"] == 64 * 64 * 9 * 1024 and conv["steps"] == 4
     assert conv["input_density"] == pytest.approx(0.1) and conv["weight_bits"] == 4 and conv["input_bits"] == 1
@@ -59,9 +59,9 @@ def test_latex_escapes(workload):
 def test_dataframe_needs_pandas(workload):
     if importlib.util.find_spec("pandas") is None:
         with pytest.raises(InputError, match="pandas"):
-            table(workload, "dataframe")
+            dataframe(workload)
     else:
-        assert list(table(workload, "dataframe").columns) == list(COLUMNS)
+        assert list(dataframe(workload).columns) == list(COLUMNS)
 
 
 def test_unknown_format(workload):

@@ -6,7 +6,7 @@ import torch
 from truejoule.errors import InputError
 from truejoule.training.quantised import QuantConv2d, QuantLinear
 from truejoule.zoo import load
-from truejoule.zoo.bundle import HERE, checkpoint
+from truejoule.zoo.bundle import HERE, checkpoint_path
 from truejoule.zoo.checkpoint import load_into, read, save
 from truejoule.zoo.fashion_snn import FashionSNN
 
@@ -14,7 +14,7 @@ WEIGHTS = ("conv1", "conv2", "conv3", "fc1", "fc2")
 
 
 def test_the_file_holds_integers_of_four_bits_and_one_scale_per_layer():
-    tensors, facts = read(checkpoint("fashion_snn"))
+    tensors, facts = read(checkpoint_path("fashion_snn"))
     assert facts["bits"] == 4 and facts["trained_epochs"] == facts["epochs"]
     for name in WEIGHTS:
         integers, scale = tensors[f"layers.{name}.weight"], tensors[f"layers.{name}.scale"]
@@ -24,7 +24,7 @@ def test_the_file_holds_integers_of_four_bits_and_one_scale_per_layer():
 
 
 def test_loaded_weights_are_exactly_scale_times_integer():
-    net, (tensors, _) = load("fashion_snn"), read(checkpoint("fashion_snn"))
+    net, (tensors, _) = load("fashion_snn"), read(checkpoint_path("fashion_snn"))
     for name in WEIGHTS:
         weight, scale = net.get_submodule(f"layers.{name}").weight, tensors[f"layers.{name}.scale"]
         assert torch.equal(weight, tensors[f"layers.{name}.weight"].float() * scale)

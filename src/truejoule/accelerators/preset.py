@@ -66,6 +66,17 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+def path_of(name_or_path: str | Path) -> Path:
+    """The file of a preset name, or the path itself if it ends in .yaml. Raises ``InputError`` for an unknown name."""
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    path = FOLDER / f"{name_or_path}.yaml"
+    if not path.is_file():
+        raise InputError(f"no accelerator {str(name_or_path)!r}", fix=did_you_mean(str(name_or_path), names()) + "; or give the path of a .yaml file")
+    return path
+
+
 def load(name_or_path: str | Path) -> Preset:
     """Read a preset by name, or a YAML file by path.
 
@@ -75,11 +86,7 @@ def load(name_or_path: str | Path) -> Preset:
     """
     import yaml
 
-    path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        path = FOLDER / f"{name_or_path}.yaml"
-        if not path.is_file():
-            raise InputError(f"no accelerator {str(name_or_path)!r}", fix=did_you_mean(str(name_or_path), names()) + "; or give the path of a .yaml file")
+    path = path_of(name_or_path)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

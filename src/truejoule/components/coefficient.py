@@ -58,8 +58,9 @@ class Coefficient:
         if self.unit != other.unit:
             raise InputError("coefficients of different units cannot be added", where=name, got=f"{self.unit} + {other.unit}")
         order: tuple[Kind, ...] = ("published", "derived", "calibrated", "assumed")
-        kind = max(self.kind, other.kind, "derived", key=order.index)
-        return Coefficient(name, self.value + other.value, self.unit, f"{self.source} + {other.source}", kind, self.low + other.low, self.high + other.high, self.node_m)
+        kinds: tuple[Kind, ...] = (self.kind, other.kind, "derived")
+        source = self.source if other.source in self.source else f"{self.source} + {other.source}"
+        return Coefficient(name, self.value + other.value, self.unit, source, max(kinds, key=order.index), self.low + other.low, self.high + other.high, self.node_m)
 
 
 def charge(energy: Coefficient, layer: str, component: str, action: str, counts: Sequence[float] | float) -> Entry:

@@ -59,6 +59,8 @@ class Ledger:
 
     def __post_init__(self) -> None:
         for e in self.entries:
+            if e.when == "once" and len(e.counts) != 1:
+                raise InvariantError("what happens once has one count", f"{e.layer} {e.component} {e.action}: {e.counts}")
             if not all(math.isfinite(c) and c >= 0 for c in e.counts):
                 raise InvariantError("counts are finite and non-negative", f"{e.layer} {e.component} {e.action}: {e.counts}")
             if not (math.isfinite(e.high_j) and 0 <= e.low_j <= e.energy_j <= e.high_j):

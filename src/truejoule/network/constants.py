@@ -58,7 +58,7 @@ def candidates(module: nn.Module) -> list[float]:
 
 
 def round_to(value: float, module: nn.Module, *, low: float, high: float, scale: float) -> float:
-    """The constant behind a measured value: 0, 1, an attribute's function, or the shortest decimal, within measuring accuracy."""
+    """The constant behind a measured value: 0, 1, a function of an attribute, or the shortest decimal close enough."""
     tolerance = MEASURED * max(abs(value), scale)
     options = [o for o in (0.0, 1.0, *candidates(module)) if low <= o <= high]
     close = [o for o in options if abs(o - value) <= tolerance]

@@ -66,9 +66,9 @@ class Names:
 
     Attributes
     ----------
-    weights : qualified name of a parameter, buffer or plain tensor attribute → layer name, for weights passed as they are.
-    sequence : (module path, operation) → layer names in the order of a whole run; ``None`` for calls that are not layers.
-    leaves : module path → layer name, for modules that are one layer as a whole (neurons, activations); ``None``: transparent.
+    weights : qualified name of a parameter, buffer or tensor attribute → layer name, for weights passed as they are.
+    sequence : (module path, operation) → layer names in the order of a run; ``None`` for calls that are no layers.
+    leaves : module path → layer name, for modules that are one layer as a whole; ``None``: transparent.
     """
 
     weights: Mapping[str, str] = field(default_factory=dict)
@@ -128,8 +128,8 @@ def interpret(
 ) -> Any:
     """Run ``module(*args)``; each call of a layer with weights goes to ``on_call``, whose answer is used instead.
 
-    Light: no provenance, only named layers. ``names`` comes from a network that was read before. ``forward`` is called in place of
-    ``module`` where a function around it drives it.
+    Light: no provenance, only named layers. ``names`` comes from a network that was read before. ``forward`` is
+    called in place of ``module`` where a function around it drives it.
 
     Raises
     ------
@@ -153,7 +153,9 @@ class _Runner(TorchFunctionMode):
         super().__init__()
         self.paths, self._names = Paths(module), names
         self._on_call, self._on_layer, self._per_call, self._samples = on_call, on_layer, steps_per_call, samples
-        self._weights = {id(t): names.weights[n] for n, t in named_tensors(module) if n in names.weights}
+        known = [(t, names.weights[n]) for n, t in named_tensors(module) if n in names.weights]
+        self._alive = [t for t, _ in known]  # an id names a tensor only while that lives
+        self._weights = {id(t): layer for t, layer in known}
         self._opaque = 0
         self._executed: Counter[str] = Counter()
         self._met: defaultdict[tuple[str, str], int] = defaultdict(int)
@@ -210,9 +212,13 @@ class _Runner(TorchFunctionMode):
         order = self._names.sequence.get(key)
         if order is None:
             if operation.multiplies:
-                raise InputError("a layer that was not there when the network was read", where=self.paths.current or "the network itself",
-                                 got=f"{operation.op} with weights {tuple(operation.weight.shape) if operation.weight is not None else ''}",
-                                 expected="the layers seen with the example", fix="give an example that takes the same path through the network")  # fmt: skip
+                raise InputError(
+                    "a layer that was not there when the network was read",
+                    where=self.paths.current or "the network itself",
+                    got=f"{operation.op} with inputs {tuple(operation.inputs[0].shape)}",
+                    expected="the layers seen with the example",
+                    fix="give an example that takes the same path through the network",
+                )
             return None
         index = self._met[key]
         self._met[key] += 1
@@ -230,8 +236,21 @@ def as_call(
 ) -> Call:
     assert operation.weight is not None and operation.op in ("conv", "linear")
     default = (lambda: original().unsqueeze(-2)) if title == "conv1d" else original
-    return Call(name, operation.op, operation.inputs[0], operation.weight, operation.bias, operation.stride, operation.padding,
-                operation.dilation, operation.groups, step, steps, samples, default)  # fmt: skip
+    return Call(
+        name,
+        operation.op,
+        operation.inputs[0],
+        operation.weight,
+        operation.bias,
+        operation.stride,
+        operation.padding,
+        operation.dilation,
+        operation.groups,
+        step,
+        steps,
+        samples,
+        default,
+    )
 
 
 def weight_identity(weight: Tensor) -> Tensor:
@@ -262,6 +281,10 @@ def guarded(paths: Paths, args: Any) -> Iterator[None]:
             ", ".join(str(tuple(t.shape)) for t in tensors(paths.inputs[-1] if paths.inputs else args)) or "no tensors"
         )
         kind = f" ({type(dict(paths.module.named_modules())[paths.current]).__name__})" if paths.current else ""
-        raise InputError(f"the network's forward pass failed: {type(error).__name__}: {error}", where=f"{where}{kind}",
-                         got=f"inputs of shape {shapes}", expected="a module that runs on the example as it is given",
-                         fix="call the module on the example yourself first; check shapes, dtype and device") from error  # fmt: skip
+        raise InputError(
+            f"the network's forward pass failed: {type(error).__name__}: {error}",
+            where=f"{where}{kind}",
+            got=f"inputs of shape {shapes}",
+            expected="a module that runs on the example as it is given",
+            fix="call the module on the example yourself first; check shapes, dtype and device",
+        ) from error

@@ -10,10 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from truejoule.errors import InputError
+from truejoule.network.execution import Leaf
 from truejoule.network.interpret import Paths, guarded
+from truejoule.network.predict import predict
 from truejoule.network.probe import UnknownNeuron, elementwise, probe
 from truejoule.network.recognise import first_tensor, recognise
-from truejoule.network.trace import Leaf
+from truejoule.network.state import fresh_copy
+from truejoule.network.timing import Layout
 from truejoule.workload import Neuron, NotUnderstood
 
 _INSIDE = ("conv", "linear", "norm", "max_pool", "avg_pool", "host")
@@ -32,7 +36,7 @@ class Leaves:
 def find_leaves(
     module: nn.Module, x: Tensor, restart: Callable[[], None], forward: Callable[[Tensor], Any] | None = None
 ) -> Leaves:
-    """Run the module once to see which modules keep the shape and hold no layer with weights; ``restart`` it, then probe those."""
+    """Run once to see which modules keep the shape and hold no layer with weights; ``restart``, then probe those."""
     scout = _Scout(module)
     with guarded(scout.paths, (x,)), scout.paths.follow(scout.enter, scout.leave), scout:
         (forward or module)(x)
@@ -78,6 +82,29 @@ def _is_neuron(module: nn.Module) -> bool:
         return probe(module) is not None
     except UnknownNeuron:
         return False
+
+
+def check_time(
+    module: nn.Module, where: str, neuron: Neuron, shape: tuple[int, ...], layout: Layout, axis: int | None
+) -> None:
+    """A neuron that gets several time steps in one call must loop over them, and not take them for samples.
+
+    Raises
+    ------
+    InputError : if its spikes are not those of its record along the time axis.
+    """
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 0.8 * neuron.threshold / neuron.gain
+    with torch.no_grad():
+        got = first_tensor(fresh_copy(module)(x))
+    want, _ = predict(neuron, layout.split(x, axis == 1))
+    if got is None or got.shape != x.shape or float((layout.split(got, axis == 1) != want).double().mean()) > 1e-3:
+        raise InputError(
+            "a neuron that takes time steps for samples",
+            where=where,
+            got=f"input of shape {tuple(shape)}, {layout.per_call} steps in one call",
+            expected="a neuron that loops over its time axis, or one call per time step",
+            fix="use the multi-step mode of the neuron, or give time_axis= and time_steps= for a one-step network",
+        )
 
 
 def activation(module: nn.Module) -> Leaf | None:

@@ -16,8 +16,8 @@ from truejoule.errors import InputError, did_you_mean
 def load_object(reference: str) -> Any:
     """The object that ``path/to/file.py:name`` names.
 
-    A class of ``nn.Module`` or a function without required arguments is called; anything else is returned as it is. The folder of the file is on
-    the import path while it runs, so that it can import its neighbours.
+    A class of ``nn.Module`` or a function without required arguments is called; anything else is returned as it is.
+    The folder of the file is on the import path while it runs, so that it can import its neighbours.
 
     Raises
     ------
@@ -57,8 +57,12 @@ def load_object(reference: str) -> Any:
     try:
         return found()
     except Exception as error:
-        raise InputError(f"{name}() failed: {type(error).__name__}: {error}", where=_line(error, path), expected="a module, or a function without arguments that makes one",
-                         fix=f"run it alone: python -c 'from {path.stem} import {name}; {name}()'") from error  # fmt: skip
+        raise InputError(
+            f"{name}() failed: {type(error).__name__}: {error}",
+            where=_line(error, path),
+            expected="a module, or a function without arguments that makes one",
+            fix=f"run it alone: python -c 'from {path.stem} import {name}; {name}()'",
+        ) from error
 
 
 def load_module(reference: str) -> nn.Module:
@@ -84,8 +88,13 @@ def _run(path: Path, reference: str) -> Any:
         spec.loader.exec_module(module)
     except Exception as error:
         sys.modules.pop(spec.name, None)
-        raise InputError(f"the file failed while it was read: {type(error).__name__}: {error}", where=_line(error, path), got=reference, expected="a file that runs",
-                         fix=f"run it alone: python {path}") from error  # fmt: skip
+        raise InputError(
+            f"the file failed while it was read: {type(error).__name__}: {error}",
+            where=_line(error, path),
+            got=reference,
+            expected="a file that runs",
+            fix=f"run it alone: python {path}",
+        ) from error
     finally:
         sys.path.remove(str(path.resolve().parent))
     return module

@@ -84,16 +84,24 @@ class Network:
 
         Returns
         -------
-        What the module returns. A module that computes one time step per call is called T times; then the mean over time of its
-        first output.
+        What the module returns. A module that computes one time step per call is called T times; then the mean over
+        time of its first output.
         """
         target = module if module is not None else self.module
         check_input(x, self.example, self.timing.time_axis)
         with evaluating(target):
             self._reset(target)
             try:
-                return interpret(target, (x,), on_call, names=self.names, on_layer=on_layer, steps_per_call=self.steps_per_call,
-                                 samples=self.samples(x), forward=stepper(target, self.timing) if self.timing.outer else None)  # fmt: skip
+                return interpret(
+                    target,
+                    (x,),
+                    on_call,
+                    names=self.names,
+                    on_layer=on_layer,
+                    steps_per_call=self.steps_per_call,
+                    samples=self.samples(x),
+                    forward=stepper(target, self.timing) if self.timing.outer else None,
+                )
             finally:
                 self._reset(target)
 
@@ -175,9 +183,13 @@ def same_outputs(first: Any, second: Any, who: str, tolerance: float = 0.0) -> N
             worst = worst or float("nan")  # equal but for NaN
     size = max((float(x.double().abs().max()) for x in a if x.numel() and x.is_floating_point()), default=0.0)
     if len(a) != len(b) or not worst <= tolerance * size:
-        raise InputError(f"two runs from the same start differ ({who})", where="the network's forward", got=f"largest difference {worst:g}",
-                         expected="identical outputs after a reset",
-                         fix="state survives the reset (give the module a reset() method), or the module is random in eval mode")  # fmt: skip
+        raise InputError(
+            f"two runs from the same start differ ({who})",
+            where="the network's forward",
+            got=f"largest difference {worst:g}",
+            expected="identical outputs after a reset",
+            fix="state survives the reset (give the module a reset() method), or the module is random in eval mode",
+        )
 
 
 @contextmanager
@@ -236,12 +248,25 @@ def inputs(data: Any, batches: int | None) -> Iterator[Tensor]:
 
 def check_input(x: Any, example: Tensor, time_axis: int | None) -> None:
     if not isinstance(x, Tensor) or x.dim() != example.dim():
-        raise InputError("an input unlike the example", where="input", got=f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__,
-                         expected=f"a tensor with {example.dim()} axes, as {tuple(example.shape)}")  # fmt: skip
+        raise InputError(
+            "an input unlike the example",
+            where="input",
+            got=f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__,
+            expected=f"a tensor with {example.dim()} axes, as {tuple(example.shape)}",
+        )
     batch = 0 if time_axis is None else 1 - time_axis
     if any(a != b for axis, (a, b) in enumerate(zip(x.shape, example.shape, strict=True)) if axis != batch):
-        raise InputError("an input of another size than the example", where="input", got=f"shape {tuple(x.shape)}",
-                         expected=f"{tuple(example.shape)} with a free batch size (axis {batch})")  # fmt: skip
+        raise InputError(
+            "an input of another size than the example",
+            where="input",
+            got=f"shape {tuple(x.shape)}",
+            expected=f"{tuple(example.shape)} with a free batch size (axis {batch})",
+        )
     if x.is_floating_point() and not bool(torch.isfinite(x).all()):
-        raise InputError("an input with NaN or infinite values", where="input", got=f"{int((~torch.isfinite(x)).sum())} of {x.numel()} values",
-                         expected="finite numbers", fix="check the data and its normalisation")  # fmt: skip
+        raise InputError(
+            "an input with NaN or infinite values",
+            where="input",
+            got=f"{int((~torch.isfinite(x)).sum())} of {x.numel()} values",
+            expected="finite numbers",
+            fix="check the data and its normalisation",
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,15 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from truejoule.errors import InputError
+from truejoule.network.checks import check_arguments, check_executions, check_finite
+from truejoule.network.execution import INPUT, Execution, Trace
 from truejoule.network.interpret import named_tensors
-from truejoule.network.leaves import Leaves, find_leaves
-from truejoule.network.network import Network, check_input, evaluating, same_outputs, stepper
+from truejoule.network.leaves import Leaves, check_time, find_leaves
+from truejoule.network.network import Network, evaluating, same_outputs, stepper
 from truejoule.network.precision import InputCode, merge, weight_precision
 from truejoule.network.provenance import clear
 from truejoule.network.recognise import FINAL_ONLY
 from truejoule.network.state import METHODS, State, reset
 from truejoule.network.timing import Layout, Timing, infer, sample_shape
-from truejoule.network.trace import INPUT, Execution, Trace, trace
+from truejoule.network.trace import trace
 from truejoule.workload import Edge, Layer, NotUnderstood, Workload
 
 
@@ -61,7 +63,7 @@ def read(
     name: str | None = None,
 ) -> Network:
     """As ``observe``, but the network itself, which can be run and measured; arguments and errors as there."""
-    _check(module, example, time_steps, time_axis)
+    check_arguments(module, example, time_steps, time_axis)
     memory = State.of(module)
     reset(module)
     try:
@@ -77,8 +79,13 @@ def require_supported(workload: Workload) -> None:
     """Raises ``InputError`` naming every operation that was not understood."""
     if workload.not_understood:
         lines = [f"{item.where}: {item.operation} ({item.reason})" for item in workload.not_understood]
-        raise InputError("the network has operations that no accelerator runs", where=workload.name, got="\n            ".join(lines),
-                         expected="the operations of docs/support.md", fix="replace them, or evaluate the supported part alone")  # fmt: skip
+        raise InputError(
+            "the network has operations that no accelerator runs",
+            where=workload.name,
+            got="\n            ".join(lines),
+            expected="the operations of docs/support.md",
+            fix="replace them, or evaluate the supported part alone",
+        )
 
 
 def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis: int | None, title: str) -> Network:
@@ -115,46 +122,52 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
 
 
 def _explore(
-    module: nn.Module, example: Tensor, time_steps: int | None, time_axis: int | None, restart: Any
+    module: nn.Module, example: Tensor, time_steps: int | None, time_axis: int | None, restart: Callable[[], None]
 ) -> tuple[Leaves, Trace, Timing]:
     """Leaves, trace and timing; a module that computes one step per call is run in a loop around it."""
-    try:
-        leaves = find_leaves(module, example, restart)
+
+    def attempt(forward: Callable[[Tensor], Any] | None, steps: int | None) -> tuple[Leaves, Trace, Timing]:
         restart()
-        seen = trace(module, example, leaves.kinds)
-        failed = None
-    except InputError as error:
-        if time_axis is None or time_steps == 1:
-            raise
-        failed = error  # perhaps a module that takes one step of the example
-    if failed is None:
+        leaves = find_leaves(module, example, restart, forward)
+        restart()
+        seen = trace(module, example, leaves.kinds, forward=forward)
         _require_layers(seen.executions, module)
-        timing = infer(
-            seen.executions, example, None if time_axis is None else time_steps, time_axis, leaves.multi_step
-        )
-        if not (time_steps and timing.steps == 1 and time_steps > 1):
-            if time_steps is not None and time_steps != timing.steps:
-                raise InputError(
-                    "the network does not run as many time steps as was said",
-                    where="time_steps",
-                    got=time_steps,
-                    expected=f"{timing.steps}, as seen in the forward pass",
-                )
+        told = time_steps is not None or time_axis is not None
+        timing = infer(seen.executions, example, steps, time_axis, leaves.multi_step, forward is not None, told)
+        for execution in seen.executions:
+            layout = timing.layouts[execution.name]
+            if execution.op == "neuron" and layout.per_call > 1:
+                neuron, cell = leaves.neurons[execution.name], module.get_submodule(execution.path)
+                check_time(cell, execution.name, neuron, execution.input_shape, layout, timing.time_axis)
+        return leaves, seen, timing
+
+    try:
+        leaves, seen, timing = attempt(None, time_steps if time_axis is not None else None)
+        if time_steps in (None, timing.steps):
             return leaves, seen, timing
+        if timing.steps > 1:
+            raise InputError(
+                "the network does not run as many time steps as was said",
+                where="time_steps",
+                got=time_steps,
+                expected=f"{timing.steps}, as seen in the forward pass",
+            )
+    except InputError:
+        if time_axis is None or time_steps == 1:
+            raise  # otherwise it may be a module that takes one step of the example
     steps = int(example.shape[time_axis]) if time_axis is not None else int(time_steps or 1)
-    forward = stepper(module, Timing(0, steps, time_axis, {}, True))
-    restart()
-    leaves = find_leaves(module, example, restart, forward)
-    restart()
-    seen = trace(module, example, leaves.kinds, forward=forward)
-    _require_layers(seen.executions, module)
-    return leaves, seen, infer(seen.executions, example, steps, time_axis, leaves.multi_step, outer=steps)
+    return attempt(stepper(module, Timing(0, steps, time_axis, {}, True)), steps)
 
 
 def _require_layers(executions: Sequence[Execution], module: nn.Module) -> None:
     if not any(e.op in ("conv", "linear") for e in executions):
-        raise InputError("a network without a layer that multiplies", where=type(module).__name__, got=f"{sorted({e.op for e in executions}) or 'nothing that was recognised'}",
-                         expected="at least one convolution or linear layer", fix="see docs/support.md for what is recognised")  # fmt: skip
+        raise InputError(
+            "a network without a layer that multiplies",
+            where=type(module).__name__,
+            got=f"{sorted({e.op for e in executions}) or 'nothing that was recognised'}",
+            expected="at least one convolution or linear layer",
+            fix="see docs/support.md for what is recognised",
+        )
 
 
 def _layers(seen: Trace, leaves: Leaves, timing: Timing) -> tuple[list[Layer], dict[str, InputCode]]:
@@ -163,7 +176,7 @@ def _layers(seen: Trace, leaves: Leaves, timing: Timing) -> tuple[list[Layer], d
         by_name.setdefault(execution.name, []).append(execution)
     layers, codes = [], {}
     for name, executions in by_name.items():
-        _check_executions(name, executions)
+        check_executions(name, executions)
         first, layout = executions[0], timing.layouts[name]
         code = None
         for execution in executions:
@@ -180,52 +193,34 @@ def _layer(first: Execution, layout: Layout, code: InputCode, leaves: Leaves, ti
         sample_shape(op, first.input_shape, layout),
         sample_shape(op, first.output_shape, layout),
     )
-    layer = Layer(name=first.name, op=op, input_shape=input_shape, output_shape=output_shape, steps=layout.steps, input_bits=code.bits,
-                  inputs_signed=code.signed, neuron=leaves.neurons.get(first.name), note=first.note)  # fmt: skip
+    layer = Layer(
+        name=first.name,
+        op=op,
+        input_shape=input_shape,
+        output_shape=output_shape,
+        steps=layout.steps,
+        input_bits=code.bits,
+        inputs_signed=code.signed,
+        neuron=leaves.neurons.get(first.name),
+        note=first.note,
+    )
     if operation is None:
         return layer
-    layer = replace(layer, kernel=operation.kernel, stride=operation.stride, padding=operation.padding, dilation=operation.dilation,
-                    groups=operation.groups, bias=operation.bias is not None)  # fmt: skip
+    layer = replace(
+        layer,
+        kernel=operation.kernel,
+        stride=operation.stride,
+        padding=operation.padding,
+        dilation=operation.dilation,
+        groups=operation.groups,
+        bias=operation.bias is not None,
+    )
     if not operation.multiplies:
         return layer
     assert operation.weight is not None
     check_finite(operation.weight, first.name)
     bits, levels = weight_precision(operation.weight)
     return replace(layer, weight_bits=bits, weight_levels=levels)
-
-
-def check_finite(weight: Tensor, name: str) -> None:
-    bad = int((~torch.isfinite(weight)).sum())
-    if bad:
-        raise InputError("weights with NaN or infinite values", where=name, got=f"{bad} of {weight.numel()} weights", expected="finite numbers",
-                         fix="check the training run; a diverged network cannot be evaluated")  # fmt: skip
-
-
-def _check_executions(name: str, executions: list[Execution]) -> None:
-    """One name must mean one place: the same shapes every time and, for weights, data from the same layers."""
-    first = executions[0]
-    shapes = {(e.input_shape[1:], e.output_shape[1:]) for e in executions}
-    if len(shapes) > 1:
-        raise InputError("a layer whose shapes change from one execution to the next", where=name, got=" and ".join(sorted(str(s[0]) for s in shapes)),
-                         expected="one shape: either time steps of one layer, or one layer per place",
-                         fix="give each place its own module, even if the weights are equal")  # fmt: skip
-    if first.op not in ("conv", "linear"):
-        return
-    start = _current(first)
-    for execution in executions[1:]:
-        if start and not start & _current(execution):
-            raise InputError("the same weights are used at two places of the network", where=name,
-                             got=f"data from {sorted(start)} first, then from {sorted(execution.sources[0]) or 'nowhere'}",
-                             expected="one place per layer; repeated use only over time", fix="give each place its own module with a copy of the weights")  # fmt: skip
-
-
-def _current(execution: Execution) -> set[str]:
-    """Sources that are not merely left over from earlier executions."""
-    return {
-        s
-        for s, index in execution.sources[0].items()
-        if s == INPUT or index >= execution.index or (index == 0 and s != execution.name)
-    }
 
 
 def _edges(executions: Sequence[Execution]) -> list[Edge]:
@@ -262,39 +257,3 @@ def _softmax_in_the_middle(layers: Sequence[Layer], edges: Sequence[Edge]) -> li
         if len(reached) > 1 and reached & multiplying:
             found.append(NotUnderstood(layer.name, layer.note, "a softmax in front of a layer with weights"))
     return found
-
-
-def _check(module: Any, example: Any, time_steps: int | None, time_axis: int | None) -> None:
-    if not isinstance(module, nn.Module):
-        raise InputError("not a torch module", where="module", got=type(module).__name__, expected="an instance of torch.nn.Module",
-                         fix="create it first: MyNet()" if isinstance(module, type) and issubclass(module, nn.Module) else "")  # fmt: skip
-    if any(isinstance(m, torch.jit.ScriptModule) for m in module.modules()):
-        raise InputError(
-            "a TorchScript module cannot be observed",
-            where="module",
-            expected="the original Python module",
-            fix="pass the module from before torch.jit.script or trace",
-        )
-    if not isinstance(example, Tensor):
-        raise InputError("the example is not a tensor", where="example", got=type(example).__name__, expected="one batch as a tensor, (N, ...)",
-                         fix="of a loader: example, _ = next(iter(loader))")  # fmt: skip
-    if example.dim() < 2 or example.numel() == 0:
-        raise InputError(
-            "an example without samples or features",
-            where="example",
-            got=f"shape {tuple(example.shape)}",
-            expected="a batch first: (N, ...)",
-            fix="example.unsqueeze(0)",
-        )
-    check_input(example, example, None)
-    if time_axis not in (None, 0, 1):
-        raise InputError(
-            "an impossible time axis",
-            where="time_axis",
-            got=time_axis,
-            expected="0 for (T, N, ...), 1 for (N, T, ...), None without time in the example",
-        )
-    if time_steps is not None and time_steps < 1:
-        raise InputError(
-            "an impossible number of time steps", where="time_steps", got=time_steps, expected="at least 1"
-        )

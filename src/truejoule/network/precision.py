@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from truejoule.workload.grid import common_step
+
 MOST_LEVELS = 256
 
 
@@ -30,20 +32,20 @@ class InputCode:
     bipolar: bool = False
 
     def ones(self, x: Tensor) -> Tensor:
-        """Ones in the binary code of every element; negative values in sign-magnitude, values without a grid at 8 bit."""
+        """Ones in the binary code of every element; sign-magnitude for negatives, 8 bit for values without a grid."""
         if self.bipolar:
             return (x > 0).to(torch.int64)
         if self.bits == 1:
             return (x != 0).to(torch.int64)
-        code = torch.round(x.abs() / self.step).clamp(0, MOST_LEVELS - 1).to(torch.int64)
+        code = torch.round(x.abs() / self.step).clamp(0, MOST_LEVELS - 1).to(torch.uint8)
         return popcount(code)
 
 
 def popcount(code: Tensor) -> Tensor:
-    count = torch.zeros_like(code)
-    for bit in range(8):
-        count += (code >> bit) & 1
-    return count
+    """Ones of every 8-bit code (uint8): adds neighbouring bits, pairs, nibbles; three passes instead of eight."""
+    code = code - ((code >> 1) & 0x55)
+    code = (code & 0x33) + ((code >> 2) & 0x33)
+    return (code + (code >> 4)) & 0x0F
 
 
 def merge(a: InputCode | None, b: InputCode | None) -> InputCode | None:
@@ -90,35 +92,11 @@ def input_code(x: Tensor) -> InputCode:
 
 
 def grid(levels: Tensor, most: int) -> float | None:
-    """The largest step of which all distinct values are integer multiples, at most ``most`` in magnitude; ``None`` without one."""
+    """The largest step of which all values are integer multiples, at most ``most`` in magnitude; ``None`` without."""
     if levels.numel() > 2 * most + 1:
         return None
     values = levels.double()
-    magnitudes = torch.unique(values[values != 0].abs())
-    if magnitudes.numel() == 0:
-        return None
-    tolerance = float(magnitudes.max()) * 2e-6
-    step = _common_divisor(magnitudes.tolist(), tolerance)
-    if step is None or float(magnitudes.max()) / step > most + 0.5:
-        return None
-    multiples = magnitudes / step
-    if float((multiples - multiples.round()).abs().max()) * step > 4 * tolerance:
-        return None
-    return float(magnitudes.max()) / round(float(magnitudes.max()) / step)
-
-
-def _common_divisor(values: list[float], tolerance: float) -> float | None:
-    """Euclid's algorithm on numbers that carry rounding errors."""
-    divisor = values[0]
-    for value in values[1:]:
-        a, b = value, divisor
-        while b > 8 * tolerance:
-            rest = a - b * round(a / b)
-            a, b = b, abs(rest)
-        divisor = a
-        if divisor < 16 * tolerance:
-            return None
-    return divisor
+    return common_step(torch.unique(values[values != 0].abs()).tolist(), most)
 
 
 def _bits(top: int, signed: bool) -> int:
@@ -128,8 +106,9 @@ def _bits(top: int, signed: bool) -> int:
 def weight_precision(weight: Tensor) -> tuple[int, Literal["signed", "binary", "float"]]:
     """Bits and kind of the weights of one layer, shape (K, ...), from their values.
 
-    ``"binary"``: all magnitudes of an output channel are equal. ``"signed"``: integers times one scale, or one scale per output channel,
-    with at most 256 levels; bits b is the smallest with every integer in ``-2**(b-1) … 2**(b-1)-1``. Otherwise 32-bit ``"float"``.
+    ``"binary"``: all magnitudes of an output channel are equal. ``"signed"``: integers times one scale, or one scale
+    per output channel, with at most 256 levels; bits b is the smallest with every integer in
+    ``-2**(b-1) … 2**(b-1)-1``. Otherwise 32-bit ``"float"``.
     """
     channels = weight.detach().float().flatten(1)
     magnitude = channels.abs()

@@ -19,13 +19,18 @@ LARGEST = 1e4
 CLOSE = 2e-5  # relative distance from the threshold within which float32 rounding may decide
 
 
-class UnknownNeuron(InputError):
+class UnknownNeuron(InputError):  # noqa: N818 - reads as what it is
     """A stateful module whose behaviour no ``Neuron`` record describes; ``reason`` says what was seen."""
 
     def __init__(self, reason: str, where: str) -> None:
         self.reason = reason
-        super().__init__("unknown neuron", where=where, got=reason, expected="leaky integrate-and-fire as described in truejoule.workload.Neuron",
-                         fix="use an IF or LIF neuron with a fixed threshold, or evaluate this layer on the host")  # fmt: skip
+        super().__init__(
+            "unknown neuron",
+            where=where,
+            got=reason,
+            expected="leaky integrate-and-fire as described in truejoule.workload.Neuron",
+            fix="use an IF or LIF neuron with a fixed threshold, or evaluate this layer on the host",
+        )
 
 
 def probe(module: nn.Module, *, where: str = "") -> Neuron | None:
@@ -33,13 +38,13 @@ def probe(module: nn.Module, *, where: str = "") -> Neuron | None:
 
     Parameters
     ----------
-    module : answers ``module(x)`` or ``module(x, *state)`` with spikes, or (spikes, *state). It is copied, never touched.
+    module : answers ``module(x)`` or ``module(x, *state)`` with spikes, or (spikes, *state). Copied, never touched.
     where : module path for messages.
 
     Returns
     -------
-    Neuron, or ``None`` for a module that keeps no state or is not elementwise. From spikes alone only threshold / gain can be known; an attribute
-    such as ``v_threshold`` or ``threshold`` fixes the scale, else gain is 1.
+    Neuron, or ``None`` for a module that keeps no state or is not elementwise. From spikes alone only threshold / gain
+    can be known; an attribute such as ``v_threshold`` or ``threshold`` fixes the scale, else gain is 1.
 
     Raises
     ------
@@ -83,7 +88,17 @@ def _remembers(lanes: Lanes) -> bool:
     again = lanes.last(x)
     if not torch.equal(alone, again):
         return False  # random: an encoder, not a neuron
-    return any(not torch.equal(alone, o) for o in outputs)
+    if any(not torch.equal(alone, o) for o in outputs):
+        return True
+    try:
+        found = onset(lambda x: lanes.last(x), -LARGEST, LARGEST)
+    except NotMonotone:
+        return False
+    if found is None or found[1] <= 0:
+        return False
+    # A short memory shows only close to the threshold.
+    near = found[1] * torch.linspace(0.5, 1.5, 1001)
+    return any(not torch.equal(lanes.last(near), lanes.last(a * found[1], near)) for a in (0.95, 1.5, 3.0, -1.0))
 
 
 def _sizes() -> Tensor:
@@ -92,11 +107,9 @@ def _sizes() -> Tensor:
 
 def _measure(lanes: Lanes, module: nn.Module, where: str) -> Neuron:
     answers = lanes.last(torch.cat([torch.linspace(-4, 4, 801), torch.logspace(-3, 4, 500)]))
-    if not bool(((answers >= 0) & (answers == answers.round())).all()):
-        raise UnknownNeuron(
-            f"outputs that are not spike counts, for example {float(answers[answers != answers.round()][0]) if bool((answers != answers.round()).any()) else -1:g}",
-            where,
-        )
+    odd = answers[(answers < 0) | (answers != answers.round())]
+    if odd.numel():
+        raise UnknownNeuron(f"outputs that are not spike counts, for example {float(odd[0]):g}", where)
     found = onset(lambda x: lanes.last(x), -LARGEST, LARGEST)
     if found is None:
         raise UnknownNeuron(f"no spike for any single input up to {LARGEST:g}", where)
@@ -105,7 +118,7 @@ def _measure(lanes: Lanes, module: nn.Module, where: str) -> Neuron:
         raise UnknownNeuron("it fires without input", where)
 
     def carried(*before: float) -> float | None:
-        """What earlier inputs contribute to the second step, in units of the input; ``None`` if nothing makes it fire."""
+        """What an earlier input adds to the second step, in units of the input; ``None`` if nothing makes it fire."""
         reach = onset(
             lambda x: lanes.last(*before, x), -8 * at * (1 + abs(before[0]) / at), 40 * at * (1 + abs(before[0]) / at)
         )
@@ -199,8 +212,12 @@ def _verify(neuron: Neuron, lanes: Lanes, where: str, at: float) -> None:
     if bool(hard.any()):
         step = int(hard.any(1).to(torch.int8).argmax())
         lane = int(hard[step].to(torch.int8).argmax())
-        raise UnknownNeuron(f"nearest record is {neuron.describe()}, but at step {step} it predicts {spikes[step, lane]:g} and the module gives {got[step, lane]:g} "
-                            f"(inputs {[round(float(v), 4) for v in x[max(0, step - 3) : step + 1, lane]]})", where)  # fmt: skip
+        raise UnknownNeuron(
+            f"nearest record is {neuron.describe()}, but at step {step} it predicts {spikes[step, lane]:g} "
+            f"and the module gives {got[step, lane]:g} "
+            f"(inputs {[round(float(v), 4) for v in x[max(0, step - 3) : step + 1, lane]]})",
+            where,
+        )
 
 
 def _keeps_state(module: nn.Module) -> bool:

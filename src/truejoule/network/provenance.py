@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from truejoule.network.recognise import tensors
 
@@ -16,8 +15,21 @@ Origins = dict[str, int]
 
 PARAMETER = "\0"
 _ATTRIBUTE = "_truejoule_origins"
-_VALUELESS = ("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "new_zeros", "new_ones",
-              "new_empty", "new_full", "new_empty_strided", "empty_strided", "zero_")  # fmt: skip
+_VALUELESS = (
+    "zeros_like",
+    "ones_like",
+    "empty_like",
+    "full_like",
+    "rand_like",
+    "randn_like",
+    "new_zeros",
+    "new_ones",
+    "new_empty",
+    "new_full",
+    "new_empty_strided",
+    "empty_strided",
+    "zero_",
+)
 
 
 class Provenance(TorchDispatchMode):
@@ -98,7 +110,8 @@ def parameters(origins: Origins) -> list[str]:
 def clear(tree: Any) -> None:
     """Takes our mark off tensors that outlive the run."""
     for tensor in tensors(tree):
-        tensor.__dict__.pop(_ATTRIBUTE, None)
+        if hasattr(tensor, _ATTRIBUTE):
+            delattr(tensor, _ATTRIBUTE)
 
 
 def _storage(tensor: Tensor) -> int:
@@ -110,4 +123,4 @@ def _storage(tensor: Tensor) -> int:
 
 def no_tracking() -> Any:
     """Context in which neither dispatch nor function modes see what we compute ourselves."""
-    return torch.utils._python_dispatch._disable_current_modes()
+    return _disable_current_modes()

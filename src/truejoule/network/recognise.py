@@ -155,7 +155,7 @@ def _adaptive(op: Op, one_dimensional: bool) -> Parser:
 
 
 def _mean(input: Tensor, dim: Any = None, *_: Any, **__: Any) -> Operation | None:
-    """A mean over the trailing (spatial) axes of a map is a global average pool; over time or batch it is bookkeeping."""
+    """A mean over the trailing (spatial) axes of a map is a global pool; over time or batch it is bookkeeping."""
     axes = sorted(d % input.dim() for d in ([dim] if isinstance(dim, int) else dim or []))
     trailing = list(range(input.dim() - len(axes), input.dim()))
     if not axes or axes != trailing or axes[0] < 2:
@@ -220,46 +220,86 @@ RECOGNISED: Mapping[str, Parser] = {
     "add": _add, "add_": _add, "__add__": _add, "__radd__": _add, "__iadd__": _add,
     "sub": _add, "sub_": _add, "__sub__": _add, "__isub__": _add,
 }  # fmt: skip
-"""torch function name → reader of its arguments; a reader answers ``None`` where the call has no meaning for hardware."""
+"""torch function name → reader of its arguments, which answers ``None`` where the call means nothing for hardware."""
 
-COMPARISONS = frozenset({"gt", "ge", "lt", "le", "eq", "ne", "greater", "greater_equal", "less", "less_equal", "heaviside",
-                         "__gt__", "__ge__", "__lt__", "__le__", "__eq__", "__ne__", "__rgt__"})  # fmt: skip
+COMPARISONS = frozenset(
+    """
+    __eq__ __ge__ __gt__ __le__ __lt__ __ne__ __rgt__ eq ge greater greater_equal gt heaviside le less
+    less_equal lt ne
+    """.split()
+)
 
-PRODUCTS = frozenset({"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__", "div", "div_", "true_divide", "__truediv__",
-                      "__itruediv__", "__div__", "__rdiv__", "__rtruediv__", "divide"})  # fmt: skip
+USES = frozenset(
+    """
+    float to double half type type_as int long masked_fill masked_fill_ masked_scatter __setitem__
+    add add_ sub __add__ __radd__ __sub__ __rsub__
+    """.split()
+)
+"""What turns the result of a comparison into data."""
 
-TRANSPARENT = frozenset("""
-__get__ __set__ __getitem__ __setitem__ __len__ __iter__ __bool__ __float__ __int__ __repr__ __format__ __deepcopy__ __contains__ __hash__
-__invert__ __and__ __or__ __xor__ __array__ __index__
-size dim numel shape stride type is_floating_point is_contiguous data_ptr element_size storage_offset untyped_storage nelement ndimension
-get_device is_complex is_inference is_pinned requires_grad_ retain_grad register_hook backward numpy item tolist
-is_nonzero is_same_size allclose equal isnan isinf isfinite all any
-view view_as reshape reshape_as flatten unflatten ravel squeeze unsqueeze squeeze_ unsqueeze_ permute transpose t swapaxes swapdims movedim
-moveaxis contiguous expand expand_as repeat repeat_interleave tile broadcast_to broadcast_tensors stack cat concat concatenate hstack vstack
-dstack chunk split tensor_split unbind select narrow index_select gather take masked_fill masked_select flip roll rot90 diagonal pad clone
-detach detach_ data to cpu cuda float double half bfloat16 int long bool type_as copy_ fill_ zero_ set_ new_zeros new_ones new_empty new_full
-new_tensor zeros ones empty full zeros_like ones_like empty_like full_like rand randn rand_like randn_like randint arange linspace tensor
-as_tensor eye bernoulli bernoulli_ normal_ uniform_ poisson dropout dropout1d dropout2d alpha_dropout feature_dropout dropout_ sum mean
-neg negative __neg__ rsub __rsub__ subtract where round round_ floor ceil trunc fix frac clamp clamp_ clip clamp_max clamp_max_ abs __abs__
-max min amax amin argmax argmin maximum minimum count_nonzero nonzero topk sort unfold cumsum numel fake_quantize_per_tensor_affine
-fake_quantize_per_channel_affine add add_ sub sub_ __add__ __radd__ __iadd__ __sub__ __isub__ hardtanh lerp addcmul
-result_type promote_types is_tensor is_storage _has_compatible_shallow_copy_type constant_pad_nd pixel_unshuffle pixel_shuffle channel_shuffle
-unsafe_chunk unsafe_split meshgrid one_hot isclose signbit logical_not logical_and logical_or
-""".split())  # fmt: skip
-"""Functions that move, choose, scale or round values without a meaning of their own: the origin of the values flows through."""
+PRODUCTS = frozenset(
+    """
+    __div__ __imul__ __itruediv__ __mul__ __rdiv__ __rmul__ __rtruediv__ __truediv__ div div_ divide mul mul_
+    multiply true_divide
+    """.split()
+)
 
-FINAL_ONLY = frozenset({"softmax", "log_softmax", "logsumexp"})
-"""Harmless behind the last layer with weights: listed as a host layer there, refused in the middle."""
+TRANSPARENT = frozenset(
+    """
+    masked_fill_ masked_scatter masked_scatter_
+     __add__ __and__ __array__ __bool__ __contains__ __deepcopy__ __float__ __format__ __get__
+    __getitem__ __hash__ __iadd__ __index__ __int__ __invert__ __isub__ __iter__ __len__ __neg__ __or__ __radd__
+    __repr__ __rsub__ __set__ __setitem__ __sub__ __xor__ _has_compatible_shallow_copy_type add add_ addcmul
+    all allclose alpha_dropout any arange argmax argmin as_tensor backward bernoulli bernoulli_
+    bfloat16 bool broadcast_tensors broadcast_to cat ceil channel_shuffle chunk clamp clamp_ clamp_max
+    clamp_max_ clip clone concat concatenate constant_pad_nd contiguous copy_ count_nonzero cpu cuda cumsum data
+    data_ptr detach detach_ diagonal dim double dropout dropout1d dropout2d dropout_ dstack element_size empty
+    empty_like equal expand expand_as eye fake_quantize_per_channel_affine fake_quantize_per_tensor_affine
+    feature_dropout fill_ fix flatten flip float floor frac full full_like gather get_device half hardtanh
+    hstack index_select int is_complex is_contiguous is_floating_point is_inference is_nonzero is_pinned
+    is_same_size is_storage is_tensor isclose isfinite isinf isnan item lerp linspace logical_and logical_not
+    logical_or long masked_fill masked_select mean meshgrid moveaxis movedim narrow
+    ndimension neg negative nelement new_empty new_full new_ones new_tensor new_zeros nonzero normal_ numel
+    numpy one_hot ones ones_like pad permute pixel_shuffle pixel_unshuffle poisson promote_types rand rand_like
+    randint randn randn_like ravel register_hook repeat repeat_interleave requires_grad_ reshape reshape_as
+    result_type retain_grad roll rot90 round round_ rsub select set_ shape signbit size split squeeze
+    squeeze_ stack storage_offset stride sub sub_ subtract sum swapaxes swapdims t take tensor tensor_split tile
+    to tolist transpose trunc type type_as unbind unflatten unfold uniform_ unsafe_chunk unsafe_split
+    unsqueeze unsqueeze_ untyped_storage view view_as vstack where zero_ zeros zeros_like
+    """.split()
+)
+"""Functions that move, choose, scale or round values without a meaning of their own: origins flow through."""
+
+FINAL_ONLY = frozenset(
+    """
+    softmax log_softmax logsumexp max min amax amin maximum minimum topk sort abs __abs__
+    """.split()
+)
+"""Harmless behind the last layer with weights: listed as host layers there, refused in front of one."""
+
+_CELL, _STATISTICS = "a gated recurrent cell", "statistics of the running sample are needed"
+_PRODUCT = "multiplies activations with activations"
+THRESHOLD = "a threshold written in the forward pass, with no module we could probe"
 
 REASONS: Mapping[str, str] = {
-    "scaled_dot_product_attention": "attention multiplies activations with activations",
-    "multi_head_attention_forward": "attention multiplies activations with activations",
-    "lstm": "a gated recurrent cell", "lstm_cell": "a gated recurrent cell", "gru": "a gated recurrent cell", "gru_cell": "a gated recurrent cell",
-    "rnn_tanh": "a recurrent cell with tanh", "rnn_relu": "a fused recurrent cell", "rnn_tanh_cell": "a recurrent cell with tanh",
-    "matmul": "a product of two activations", "conv3d": "three-dimensional convolution is not modelled", "bmm": "a product of two activations", "einsum": "a free tensor product",
-    "layer_norm": "statistics of the running sample are needed", "group_norm": "statistics of the running sample are needed",
-    "instance_norm": "statistics of the running sample are needed", "embedding": "a table look-up",
-}  # fmt: skip
+    "scaled_dot_product_attention": f"attention {_PRODUCT}",
+    "multi_head_attention_forward": f"attention {_PRODUCT}",
+    "matmul": f"it {_PRODUCT}",
+    "bmm": f"it {_PRODUCT}",
+    "einsum": "a free tensor product",
+    "lstm": _CELL,
+    "lstm_cell": _CELL,
+    "gru": _CELL,
+    "gru_cell": _CELL,
+    "rnn_tanh": "a recurrent cell with tanh",
+    "rnn_tanh_cell": "a recurrent cell with tanh",
+    "rnn_relu": "a fused recurrent cell",
+    "layer_norm": _STATISTICS,
+    "group_norm": _STATISTICS,
+    "instance_norm": _STATISTICS,
+    "conv3d": "three-dimensional convolution is not modelled",
+    "embedding": "a table look-up",
+}
 
 
 def reason(name: str) -> str:

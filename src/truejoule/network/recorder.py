@@ -54,8 +54,13 @@ class ActivityRecorder:
         with torch.no_grad():
             x, y = layout.split(input.detach(), self._batch_major), layout.split(output.detach(), self._batch_major)
             if x[0, 0].numel() != layer.inputs:
-                raise InputError("a layer whose input size changed", where=name, got=f"{x[0, 0].numel()} elements per sample", expected=f"{layer.inputs}",
-                                 fix="use data of the same size as the example")  # fmt: skip
+                raise InputError(
+                    "a layer whose input size changed",
+                    where=name,
+                    got=f"{x[0, 0].numel()} elements per sample",
+                    expected=f"{layer.inputs}",
+                    fix="use data of the same size as the example",
+                )
             nonzero = x != 0
             code = self._codes.get(name)
             per_step = nonzero.flatten(1).sum(1).tolist()
@@ -86,8 +91,16 @@ class ActivityRecorder:
             sums = self._sums[name]
             if not sums.samples:
                 continue
-            measured[name] = LayerActivity(max(sums.samples), layer.inputs, layer.outputs, windows(layer), tuple(sums.nonzero_inputs),
-                                           tuple(sums.input_ones), tuple(sums.active_patches), tuple(sums.nonzero_outputs))  # fmt: skip
+            measured[name] = LayerActivity(
+                max(sums.samples),
+                layer.inputs,
+                layer.outputs,
+                windows(layer),
+                tuple(sums.nonzero_inputs),
+                tuple(sums.input_ones),
+                tuple(sums.active_patches),
+                tuple(sums.nonzero_outputs),
+            )
         if not measured:
             raise InputError(
                 "no activity was recorded",

@@ -38,8 +38,12 @@ def reset(module: nn.Module) -> None:
             except TypeError:  # wants arguments: not a plain reset
                 continue
         if versions != [p._version for p in child.parameters()]:
-            raise InputError("a reset method that changes parameters", where=f"{path or 'the network'}.{action.__name__}()",
-                             expected="a method that only clears state", fix="rename the method; reset() is called before every run")  # fmt: skip
+            raise InputError(
+                "a reset method that changes parameters",
+                where=f"{path or 'the network'}.{action.__name__}()",
+                expected="a method that only clears state",
+                fix="rename the method; reset() is called before every run",
+            )
 
 
 @dataclass(frozen=True, slots=True)

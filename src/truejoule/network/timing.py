@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor
 
 from truejoule.errors import InputError
-from truejoule.network.trace import Execution
+from truejoule.network.execution import Execution
 
 Kind = Literal["batch", "flat", "time"]
 
@@ -73,7 +73,8 @@ def infer(
     time_steps: int | None,
     time_axis: int | None,
     multi_step: bool,
-    outer: int = 0,
+    outer: bool = False,
+    told: bool = False,
 ) -> Timing:
     """Time steps and layouts from how often each layer ran, and with which leading sizes.
 
@@ -81,7 +82,8 @@ def infer(
     ----------
     time_steps, time_axis : what the user said; ``None``: find out.
     multi_step : whether a neuron of the network says that its inputs carry time.
-    outer : how often the module itself was called.
+    outer : the module itself was called once per time step.
+    told : the user said something about time, so that an example with three axes is taken at its word.
     """
     multiplying = [e for e in executions if e.op in ("conv", "linear")]
     counts: dict[str, int] = {}
@@ -90,35 +92,31 @@ def infer(
     axis = time_axis if time_axis is not None else _axis(multiplying, counts, example, multi_step)
     samples = int(example.shape[0] if axis is None else example.shape[1 - axis])
     spiking = [e for e in executions if e.op == "neuron"]
-    if (
-        time_axis is None
-        and axis is None
-        and example.dim() == 3
-        and spiking
-        and multiplying[0].input_shape[:-1] == tuple(example.shape[:2])
-    ):
-        raise InputError("cannot tell whether the example carries time", where="example", got=f"shape {tuple(example.shape)}",
-                         expected="(samples, features), or (time, samples, features) with the time axis named",
-                         fix="say time_axis=0 if the first axis is time, or time_steps=1 if there is none") if time_steps is None else None or _no_axis()  # fmt: skip
+    first_shape = multiplying[0].input_shape
+    if not told and axis is None and example.dim() == 3 and spiking and first_shape[:-1] == tuple(example.shape[:2]):
+        raise InputError(
+            "cannot tell whether the example carries time",
+            where="example",
+            got=f"shape {tuple(example.shape)}",
+            expected="(samples, features), or (time, samples, features) with the time axis named",
+            fix="say time_axis=0 if the first axis is time, or time_steps=1 if there is none",
+        )
     inherent = int(example.shape[axis]) if axis is not None else None
     found = max([_ratio(e, samples) * counts[e.name] for e in multiplying] + [counts[e.name] for e in spiking])
     steps = time_steps or inherent or found
     if inherent is not None and time_steps is not None and inherent != time_steps:
-        raise InputError("time_steps and the example disagree", where="example", got=f"shape {tuple(example.shape)}, time_steps={time_steps}",
-                         expected=f"{inherent} steps on axis {axis}", fix="leave time_steps out, or correct time_axis")  # fmt: skip
+        raise InputError(
+            "time_steps and the example disagree",
+            where="example",
+            got=f"shape {tuple(example.shape)}, time_steps={time_steps}",
+            expected=f"{inherent} steps on axis {axis}",
+            fix="leave time_steps out, or correct time_axis",
+        )
     layouts = {}
     for execution in executions:
         if execution.name not in layouts:
             layouts[execution.name] = _layout(execution, samples, steps, counts[execution.name], axis)
-    return Timing(samples, steps, axis, layouts, bool(outer))
-
-
-def _no_axis() -> InputError:
-    return InputError(
-        "an example with three axes and explicit time_steps needs its time axis",
-        where="time_axis",
-        expected="time_axis=0 or 1, or an example without a time axis",
-    )
+    return Timing(samples, steps, axis, layouts, outer)
 
 
 def _axis(multiplying: Sequence[Execution], counts: Mapping[str, int], example: Tensor, multi_step: bool) -> int | None:
@@ -161,20 +159,28 @@ def _ratio(execution: Execution, samples: int) -> int:
         return lead // samples
     if execution.op == "linear" and len(execution.input_shape) > 2 and execution.input_shape[1] == samples:
         return lead
-    raise InputError("a layer whose batch is not a multiple of the example's", where=execution.name,
-                     got=f"input of shape {execution.input_shape} for {samples} samples", expected="the batch first, or time and batch together first",
-                     fix="name the time axis of the example with time_axis=, or keep the batch as the first axis inside the network")  # fmt: skip
+    raise InputError(
+        "a layer whose batch is not a multiple of the example's",
+        where=execution.name,
+        got=f"input of shape {execution.input_shape} for {samples} samples",
+        expected="the batch first, or time and batch together first",
+        fix="name the time axis of the example with time_axis=, or keep the batch as the first axis inside the network",
+    )
 
 
 def _layout(execution: Execution, samples: int, steps: int, count: int, axis: int | None) -> Layout:
-    shape = execution.input_shape
+    shape = list(execution.input_shape)
     if steps == 1 or count > 1:
         if count not in (1, steps, steps - 1):
-            raise InputError("a layer that runs neither once nor once per time step", where=execution.name, got=f"{count} executions",
-                             expected=f"1 or {steps} (time steps)",
-                             fix="give every place its own module or parameter; say time_steps= if the number of time steps was not recognised")  # fmt: skip
+            raise InputError(
+                "a layer that runs neither once nor once per time step",
+                where=execution.name,
+                got=f"{count} executions",
+                expected=f"1 or {steps} (time steps)",
+                fix="give every place its own module or parameter; say time_steps= if T was not recognised",
+            )
         return Layout("batch", 1, steps if count > 1 else 1)
-    two = (samples, steps) if axis == 1 else (steps, samples)
+    two = [samples, steps] if axis == 1 else [steps, samples]
     leading = len(shape) >= 3 and shape[:2] == two
     flat = shape[0] == steps * samples
     if leading and (shape[0] != samples or len(shape) in (3, 5)) and not (flat and len(shape) == 4):
@@ -183,8 +189,13 @@ def _layout(execution: Execution, samples: int, steps: int, count: int, axis: in
         return Layout("flat", steps, steps)
     if shape[0] == samples:
         return Layout("batch", 1, 1)
-    raise InputError("cannot split a layer's input into time steps and samples", where=execution.name, got=f"shape {shape}",
-                     expected=f"{samples} samples, {steps} steps × {samples} samples, or both axes", fix="say time_steps= and time_axis=")  # fmt: skip
+    raise InputError(
+        "cannot split a layer's input into time steps and samples",
+        where=execution.name,
+        got=f"shape {tuple(shape)}",
+        expected=f"{samples} samples, {steps} steps × {samples} samples, or both axes",
+        fix="say time_steps= and time_axis=",
+    )
 
 
 def sample_shape(op: str, shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:

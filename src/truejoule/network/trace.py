@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from truejoule.network.execution import INPUT, Execution, Leaf, Trace, strip
 from truejoule.network.interpret import Names, OnCall, Paths, as_call, guarded, named_tensors, weight_identity
-from truejoule.network.precision import InputCode, input_code
+from truejoule.network.precision import input_code
 from truejoule.network.provenance import Origins, Provenance, layers, no_tracking, parameters, union
 from truejoule.network.recognise import (
     COMPARISONS,
     FINAL_ONLY,
     PRODUCTS,
+    THRESHOLD,
     TRANSPARENT,
+    USES,
     Operation,
     first_tensor,
     function_name,
@@ -28,42 +32,6 @@ from truejoule.network.recognise import (
 from truejoule.workload.layer import Op
 from truejoule.workload.workload import NotUnderstood
 
-INPUT = "input"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Execution:
-    """One execution of one layer; ``sources`` holds the origins of each data operand."""
-
-    name: str
-    op: Op
-    path: str
-    index: int
-    sources: tuple[Origins, ...]
-    input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
-    code: InputCode | None
-    operation: Operation | None
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Trace:
-    """Everything seen in one pass, in order."""
-
-    executions: tuple[Execution, ...]
-    names: Names
-    refused: tuple[NotUnderstood, ...]
-    output: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """A module taken as a whole: ``op`` of its layer, ``None`` where values pass through (identity, quantiser)."""
-
-    op: Op | None
-    note: str = ""
-
 
 def trace(
     module: nn.Module,
@@ -72,19 +40,36 @@ def trace(
     on_call: OnCall | None = None,
     forward: Callable[[Tensor], Any] | None = None,
 ) -> Trace:
-    """Run ``module(x)`` (or ``forward(x)``, a function that drives it) once and record every layer; modules in ``leaves`` are not looked into."""
+    """Run ``module(x)`` once and record every layer; modules in ``leaves`` are not looked into.
+
+    ``forward(x)`` is called instead where a function around the module drives it.
+    """
     runner = _Tracer(module, leaves, on_call)
     x = x.view_as(x)  # the mark must not stay on the caller's tensor
     runner.origins.mark(x, {INPUT: 0})
-    with guarded(runner.paths, (x,)), runner.paths.follow(runner.enter, runner.leave), runner.origins, runner:
+    with _quiet(), guarded(runner.paths, (x,)), runner.paths.follow(runner.enter, runner.leave), runner.origins, runner:
         output = (forward or module)(x)
     return Trace(tuple(runner.executions), runner.names(), tuple(runner.refused.values()), output)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """torch tells every user of dispatch modes on a CPU that Triton is missing; nobody here needs it."""
+    logger = logging.getLogger("torch._library.triton")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class _Tracer(TorchFunctionMode):
     def __init__(self, module: nn.Module, leaves: dict[str, Leaf], on_call: OnCall | None) -> None:
         super().__init__()
         self.paths, self.leaves, self.on_call = Paths(module), leaves, on_call
+        # An id names a tensor only while that lives; modules replace their buffers as they run.
+        self._alive = [t for _, t in named_tensors(module)]
         self.qualified = {id(t): name for name, t in reversed(list(named_tensors(module)))}
         self.sizes = {name: t.numel() for name, t in named_tensors(module)}
         self.modules = dict(module.named_modules())
@@ -97,12 +82,14 @@ class _Tracer(TorchFunctionMode):
         self._by_key: dict[tuple[Any, ...], str] = {}
         self._taken: set[str] = {leaf for leaf, kind in leaves.items() if kind.op is not None}
         self._weights: dict[str, str] = {}
+        self._prepared: set[str] = set()  # parameters that cannot be told by identity alone
         self._sequence: defaultdict[tuple[str, str], list[str | None]] = defaultdict(list)
         self._arguments: list[Origins] = []
 
     def names(self) -> Names:
         leaves = {path: (path if self._counts[path] else None) for path in self.leaves}
-        return Names(dict(self._weights), {key: tuple(names) for key, names in self._sequence.items()}, leaves)
+        weights = {known: name for known, name in self._weights.items() if known not in self._prepared}
+        return Names(weights, {key: tuple(names) for key, names in self._sequence.items()}, leaves)
 
     # modules that are one layer
 
@@ -172,30 +159,35 @@ class _Tracer(TorchFunctionMode):
         """Name and operand origins of a call; no name when it is not a layer of the data flow."""
         if operation is None:
             return None, ()
-        every = tuple(self.origins.of(t) for t in ((operation.raw,) if operation.raw is not None else operation.inputs))
+        operands = (operation.raw,) if operation.raw is not None else operation.inputs
+        every = tuple(self.origins.of(t) for t in operands)
         sources = tuple(layers(o) for o in every)
-        path, key = self.paths.current, (self.paths.current, operation.op)
-        if operation.multiplies:
-            assert operation.weight is not None
-            known = self.qualified.get(id(weight_identity(operation.weight)))
-            made_of = self.origins.of(operation.weight)
-            if known is None and layers(made_of):
-                return self._refuse(path, title, "a product of two activations"), sources
-            if known is None and not sources[0] and parameters(every[0]):
-                return None, sources  # weights preparing weights
-            name = self._weight_name(known, parameters(made_of), operation, path)
-            if known is not None:
-                self._weights[known] = name
-            self._sequence[key].append(name)
-            return name, sources
-        if operation.op == "host" or not any(sources):
-            return None, sources  # arithmetic on parameters, or a reader of its own kind
-        if operation.op == "add" and (len(sources) < 2 or not all(sources) or set(sources[0]) == set(sources[1])):
-            self._sequence[key].append(None)
-            return None, sources
-        name = self._plain_name(operation.op, path, sources)
-        self._sequence[key].append(name)
+        name = self._weighted(title, operation, every[0]) if operation.multiplies else self._plain(operation, sources)
+        # Every call counts, so that a light run finds its place in the sequence.
+        self._sequence[self.paths.current, operation.op].append(name)
         return name, sources
+
+    def _weighted(self, title: str, operation: Operation, source: Origins) -> str | None:
+        assert operation.weight is not None
+        known = self.qualified.get(id(weight_identity(operation.weight)))
+        made_of = self.origins.of(operation.weight)
+        if known is None and layers(made_of):
+            self._refuse(title, "a product of two activations")
+            return None
+        if not layers(source) and parameters(source):
+            self._prepared.add(known or "")
+            return None  # weights preparing weights
+        name = self._weight_name(known, parameters(made_of), operation, self.paths.current)
+        if known is not None:
+            self._weights[known] = name
+        return name
+
+    def _plain(self, operation: Operation, sources: tuple[Origins, ...]) -> str | None:
+        if operation.op == "host" or not any(sources):
+            return None  # arithmetic on parameters, or a reader of its own kind
+        if operation.op == "add" and (not all(sources) or set(sources[0]) == set(sources[1])):
+            return None  # adding a constant, or adding up over time
+        return self._plain_name(operation.op, self.paths.current, sources)
 
     def _weight_name(self, known: str | None, made_of: list[str], operation: Operation, path: str) -> str:
         assert operation.weight is not None
@@ -229,28 +221,10 @@ class _Tracer(TorchFunctionMode):
 
     def _judge_comparison(self, title: str, args: Any, kwargs: Any) -> None:
         """A comparison is bookkeeping until its result is used as data; then it is a hand-written threshold."""
-        if title == "where" or not self._pending or title.startswith("__get"):
-            return
-        if title in (
-            "float",
-            "to",
-            "double",
-            "half",
-            "type",
-            "type_as",
-            "int",
-            "long",
-            *PRODUCTS,
-            "__add__",
-            "__sub__",
-            "__rsub__",
-            "add",
-            "sub",
-        ):
+        if self._pending and (title in USES or title in PRODUCTS):
             for tensor in tensors((args, kwargs)):
                 if self._pending.get(id(tensor)) is tensor:
-                    self._refuse(self.paths.current, "threshold", "a threshold written in the forward pass, with no module we could probe",
-                                 host=tensor)  # fmt: skip
+                    self._refuse("threshold", THRESHOLD, tensor)
 
     def _unrecognised(self, title: str, args: Any, kwargs: Any, output: Any) -> None:
         operands = tensors((args, kwargs))
@@ -263,17 +237,14 @@ class _Tracer(TorchFunctionMode):
             if set(together) != {INPUT}:  # a comparison with the input alone is an encoder
                 self._pending[id(result)] = result
                 if title == "heaviside":
-                    self._refuse(self.paths.current, "threshold", "a threshold written in the forward pass, with no module we could probe",
-                                 host=result)  # fmt: skip
+                    self._refuse("threshold", THRESHOLD, result)
             return
         if title == "where":
             self._select(args, result, together)
             return
         if title in PRODUCTS:
-            different = {tuple(sorted(s)) for s in sources if s}
-            if len(different) > 1 and not all(
-                set(s) <= set(together) and len(s) == len(together) for s in sources if s
-            ):
+            data = [(t, s) for t, s in zip(operands, sources, strict=True) if s]
+            if len(data) > 1 and (data[0][0].shape == data[1][0].shape or set(data[0][1]) != set(data[1][1])):
                 self._host(title, operands, result, "a product of two activations")
             return
         if title in TRANSPARENT or not result.is_floating_point():
@@ -290,7 +261,7 @@ class _Tracer(TorchFunctionMode):
             self._record(name, "sign", self.paths.current, (together,), values, result, None, "")
             self.origins.mark(result, {name: self._counts[name] - 1})
         else:
-            self._refuse(self.paths.current, "where", "a choice between values that depends on the data", host=result)
+            self._refuse("where", "a choice between values that depends on the data", result)
 
     def _host(self, title: str, operands: list[Tensor], result: Tensor, why: str) -> None:
         sources = tuple(layers(self.origins.of(t)) for t in operands)
@@ -310,10 +281,11 @@ class _Tracer(TorchFunctionMode):
         if title not in FINAL_ONLY:
             self.refused.setdefault((name, title), NotUnderstood(name, title, why))
 
-    def _refuse(self, path: str, title: str, why: str, host: Tensor | None = None) -> None:
+    def _refuse(self, title: str, why: str, result: Tensor | None = None) -> None:
+        path = self.paths.current
         self.refused.setdefault((path, title), NotUnderstood(path or "forward", title, why))
-        if host is not None:
-            self._pending.pop(id(host), None)
+        if result is not None:
+            self._pending.pop(id(result), None)
 
     def _record(
         self,
@@ -328,17 +300,17 @@ class _Tracer(TorchFunctionMode):
     ) -> None:
         index = self._counts[name]
         self._counts[name] += 1
-        self.executions.append(Execution(name, op, path, index, sources, tuple(data.shape), tuple(result.shape),
-                                         input_code(data) if data.is_floating_point() else None, operation, note))  # fmt: skip
-
-
-def strip(qualified: str) -> str:
-    """``conv1.weight`` → ``conv1``; ``conv1.parametrizations.weight.original0`` → ``conv1``; ``w1`` → ``w1``."""
-    if ".parametrizations." in f".{qualified}":
-        qualified = f".{qualified}".split(".parametrizations.")[0].lstrip(".")
-        return qualified
-    return (
-        qualified.removesuffix(".weight").removesuffix(".weight_v").removesuffix(".weight_g")
-        if "." in qualified
-        else qualified
-    )
+        self.executions.append(
+            Execution(
+                name,
+                op,
+                path,
+                index,
+                sources,
+                tuple(data.shape),
+                tuple(result.shape),
+                input_code(data) if data.is_floating_point() else None,
+                operation,
+                note,
+            )
+        )

@@ -72,12 +72,14 @@ class Tally:
     ----------
     work : per quantity, one sum per time step.
     converted, clipped : conversions looked at, and those outside the converter's range.
+    overflow : largest share of inputs that their integer grid clipped, seen on the first samples.
     signal, error : energy of the exact result and of the deviation from it, for the signal-to-noise ratio.
     """
 
     work: dict[str, list[float]] = field(default_factory=dict)
     converted: float = 0.0
     clipped: float = 0.0
+    overflow: float = 0.0
     signal: float = 0.0
     error: float = 0.0
 
@@ -96,12 +98,14 @@ class Measurement:
     activity : of the network on the machine.
     work : the machine's own quantities, means per sample.
     clipped : share of conversions outside the converter's range, per layer.
+    overflow : share of inputs outside the integer grid, per layer.
     snr_db : exact against computed result of each layer on the same inputs, in dB; infinite when equal.
     """
 
     activity: Activity
     work: Work
     clipped: Mapping[str, float]
+    overflow: Mapping[str, float]
     snr_db: Mapping[str, float]
 
 
@@ -156,7 +160,8 @@ class Deployed(nn.Module):
         work = {name: {q: tuple(v / total for v in steps) for q, steps in t.work.items()} for name, t in tallies.items()}
         clipped = {name: t.clipped / t.converted if t.converted else 0.0 for name, t in tallies.items()}
         snr = {name: _decibel(t.signal, t.error) for name, t in tallies.items()}
-        return Measurement(self._recorder.activity(f"measured on {self.machine}"), work, clipped, snr)
+        overflow = {name: t.overflow for name, t in tallies.items()}
+        return Measurement(self._recorder.activity(f"measured on {self.machine}"), work, clipped, overflow, snr)
 
 
 def _decibel(signal: float, error: float) -> float:

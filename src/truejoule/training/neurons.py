@@ -23,7 +23,7 @@ class LIF(nn.Module):
     ----------
     threshold : firing threshold, > 0, in the unit of the input.
     decay : what remains of V after one time step, in (0, 1].
-    reset_to : ``"subtract"`` or ``"zero"``.
+    reset : ``"subtract"`` or ``"zero"``.
     surrogate : name of the spike function, see ``surrogate.SURROGATES``.
     """
 

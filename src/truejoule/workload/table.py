@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import Any, Literal, overload
+from typing import Any, Literal, get_args
 
 from truejoule.errors import InputError, did_you_mean
 from truejoule.workload.workload import Workload
@@ -25,7 +25,7 @@ COLUMNS = (
 )
 """Columns in order. ``macs`` per sample and time step, ``spikes`` per sample over all steps; ``None`` if unknown."""
 _HEADS = ("layer", "op", "loops", "T", "weights", "MACs", "w", "x", "density", "spikes", "neuron")
-_FORMATS = ("text", "csv", "latex", "rows", "dataframe")
+Format = Literal["text", "csv", "latex"]
 _NUMERIC = frozenset(COLUMNS[3:10])
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -45,35 +45,24 @@ _LATEX = {
 }
 
 
-@overload
-def table(workload: Workload, format: Literal["text", "csv", "latex"] = "text") -> str: ...
-@overload
-def table(workload: Workload, format: Literal["rows"]) -> list[Row]: ...
-@overload
-def table(workload: Workload, format: Literal["dataframe"]) -> Any: ...
-def table(workload: Workload, format: str = "text") -> Any:
+def table(workload: Workload, format: Format = "text") -> str:
     """The layers of a workload in order of execution.
 
     Parameters
     ----------
-    format : ``"text"`` for reading (a last line has the totals), ``"csv"`` and ``"rows"`` for machines (full numbers),
-      ``"latex"`` for a paper
-        (a booktabs tabular), ``"dataframe"`` for pandas, if it is installed.
+    format : ``"text"`` for reading (a last line has the totals), ``"csv"`` for machines (full numbers), ``"latex"`` for a
+        paper (a booktabs tabular).
 
     Raises
     ------
-    InputError : for an unknown format, or ``"dataframe"`` without pandas.
+    InputError : for an unknown format.
     """
-    if format not in _FORMATS:
-        raise InputError(f"unknown table format {format!r}", where="table", fix=did_you_mean(format, _FORMATS))
+    if format not in get_args(Format):
+        raise InputError(f"unknown table format {format!r}", where="table", fix=did_you_mean(format, get_args(Format)))
     found = rows(workload)
-    if format == "rows":
-        return found
     if format == "csv":
         return _csv(found)
-    if format == "latex":
-        return _latex(found)
-    return _dataframe(found) if format == "dataframe" else _text(workload, found)
+    return _latex(found) if format == "latex" else _text(workload, found)
 
 
 def rows(workload: Workload) -> list[Row]:
@@ -99,6 +88,20 @@ def rows(workload: Workload) -> list[Row]:
         )
         found.append(dict(zip(COLUMNS, values, strict=True)))
     return found
+
+
+def dataframe(workload: Workload) -> Any:
+    """``rows`` as a pandas data frame. Raises ``InputError`` where pandas is not installed."""
+    try:
+        import pandas  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise InputError(
+            "a data frame needs pandas, which is not installed",
+            where="table",
+            expected="pandas",
+            fix="pip install pandas, or use rows(...)",
+        ) from None
+    return pandas.DataFrame(rows(workload), columns=list(COLUMNS))
 
 
 def _text(workload: Workload, found: list[Row]) -> str:
@@ -133,19 +136,6 @@ def _latex(found: list[Row]) -> str:
     lines = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", " & ".join(_HEADS) + r" \\", r"\midrule"]
     lines += [" & ".join(_escape(_cell(row[c])) for c in COLUMNS) + r" \\" for row in found]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def _dataframe(found: list[Row]) -> Any:
-    try:
-        import pandas  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise InputError(
-            "a data frame needs pandas, which is not installed",
-            where="table",
-            expected="pandas",
-            fix='pip install pandas, or use format="rows"',
-        ) from None
-    return pandas.DataFrame(found, columns=list(COLUMNS))
 
 
 def _cell(value: str | int | float | None) -> str:

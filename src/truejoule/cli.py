@@ -1,0 +1,252 @@
+"""The command line: one short function per command, no logic."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+from truejoule.errors import InputError, TrueJouleError
+
+app = App(name="truejoule", help="What a trained network truly costs, and how accurate it stays, on real inference hardware.")
+accelerators = App(name="accelerators", help="The machines: list them, show one.")
+app.command(accelerators)
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON instead of tables")]
+RUNS = Path("truejoule-runs")
+
+
+@app.command
+def demo(*, samples: int = 1000, on: Sequence[str] = ("spikeflow",), seeds: int = 1, out: Path = RUNS, json_: Json = False) -> None:
+    """Put the bundled trained spiking network and real images on a machine and write a report. Works offline.
+
+    Parameters
+    ----------
+    samples
+        images to run, at most the 1,000 bundled ones
+    on
+        machine (preset or YAML file); repeat for more than one
+    seeds
+        physical chips, each with its own variation
+    out
+        folder for the run folders
+    """
+    from truejoule import zoo
+
+    _evaluate(zoo.load("fashion_snn"), zoo.loader(batch_size=50, n=samples), on, name="Fashion-MNIST SNN", calibration=zoo.calibration(), samples=samples, seeds=seeds, device="cpu", out=out, json_=json_)
+
+
+@app.command
+def inspect(net: str, /, *, input: str, time_steps: int | None = None, time_axis: int | None = None, data: str | None = None, json_: Json = False) -> None:
+    """Show what was recognised in a network, what was not, and why.
+
+    Parameters
+    ----------
+    net
+        file.py:name of a torch module (or a function that makes one)
+    input
+        shape of an example batch, such as 1,3,32,32
+    time_steps
+        time steps, for a module that computes one step per call
+    time_axis
+        axis of time in the example, where it cannot be seen
+    data
+        file.py:name of a data loader, to measure activity
+    """
+    from truejoule.network import observe
+    from truejoule.network.load import load_object
+    from truejoule.terminal import random_example, show_workload
+
+    loader = load_object(data) if data else None
+    workload = observe(load_object(net), random_example(input), time_steps=time_steps, time_axis=time_axis, data=loader)
+    show_workload(workload, as_json=json_)
+
+
+@app.command
+def evaluate(
+    net: str, /, *, data: str, on: Sequence[str] = ("spikeflow",), set: Sequence[str] = (), calibration: str | None = None, samples: int = 1000, seeds: int = 1, device: str = "cpu",
+    time_steps: int | None = None, time_axis: int | None = None, out: Path = RUNS, json_: Json = False,
+) -> None:
+    """Accuracy, energy, latency and area of a network on one or more machines, from one run each.
+
+    Parameters
+    ----------
+    net
+        file.py:name of a torch module (or a function that makes one)
+    data
+        file.py:name of a loader that yields (inputs, labels)
+    on
+        machine (preset or YAML file); repeat for more than one
+    set
+        override of a machine parameter, such as adc_bits=5 or "r_on=10 kohm"
+    calibration
+        file.py:name of a loader for converter ranges; by default the first 64 samples of the data
+    samples
+        samples to score
+    seeds
+        physical chips, each with its own variation
+    device
+        cpu or cuda
+    time_steps
+        time steps, for a module that computes one step per call
+    time_axis
+        axis of time in the inputs, where it cannot be seen
+    out
+        folder for the run folders
+    """
+    from truejoule.network.load import load_object
+
+    _evaluate(load_object(net), load_object(data), on, name=None, calibration=load_object(calibration) if calibration else None, samples=samples, seeds=seeds, device=device, out=out, json_=json_,
+              overrides=set, time_steps=time_steps, time_axis=time_axis)
+
+
+@app.command
+def compare(runs: Annotated[list[Path], Parameter(negative="")], /, *, json_: Json = False) -> None:
+    """Runs side by side; a verdict only where the uncertainty bands are apart."""
+    from truejoule.experiment import read
+    from truejoule.report.tables import comparison
+    from truejoule.terminal import show
+
+    found = [read(path) for path in runs]
+    show([{k: e[k] for k in HEADLINES} for e in found] if json_ else comparison(found))
+
+
+@app.command
+def explain(run: Path, what: str = "energy", layer: str | None = None, /, *, component: str | None = None) -> None:
+    """The arithmetic of one number: every count, every coefficient, every source.
+
+    Parameters
+    ----------
+    run
+        run folder
+    what
+        energy, area or latency
+    layer
+        only this layer
+    component
+        only this component
+    """
+    from truejoule.experiment import read
+    from truejoule.receipt import explain as arithmetic
+
+    print(arithmetic(read(run), what, layer, component))
+
+
+@app.command
+def reproduce(paper: str | None = None, /, *, json_: Json = False) -> None:
+    """Published claims re-run: published value, ours, deviation, and why.
+
+    Parameters
+    ----------
+    paper
+        only this one; all by default
+    """
+    from truejoule.reproduce import claims
+    from truejoule.terminal import claims_table, show
+
+    found = claims(paper)
+    show([c.to_json() for c in found] if json_ else claims_table(found))
+
+
+@app.command
+def figure(run: Path, name: str, /, *, out: Path | None = None, pdf: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """A chart of a run for a paper, as SVG (or PDF, or what the ending of --out says).
+
+    Parameters
+    ----------
+    run
+        run folder
+    name
+        which chart; an unknown name lists them
+    out
+        file to write
+    pdf
+        write a PDF
+    """
+    from truejoule.experiment import read
+    from truejoule.report import figure as draw
+
+    path = out or Path(f"{name}.{'pdf' if pdf else 'svg'}")
+    draw(read(run), name, path)
+    print(path)
+
+
+@accelerators.default
+def list_accelerators(*, json_: Json = False) -> None:
+    """The presets that come with truejoule."""
+    from truejoule.accelerators import preset
+    from truejoule.terminal import presets_table, show
+
+    found = [preset.load(name) for name in preset.names()]
+    show([{"name": p.name, "machine": p.machine, "title": p.title, "summary": p.summary} for p in found] if json_ else presets_table(found))
+
+
+@accelerators.command(name="show")
+def show_accelerator(name: str, /, *, explain: Annotated[bool, Parameter(negative="")] = False, yaml: Annotated[bool, Parameter(negative="")] = False, json_: Json = False) -> None:
+    """Every parameter of a machine with its value, unit and source.
+
+    Parameters
+    ----------
+    name
+        preset or YAML file
+    explain
+        with the meaning of each parameter and the whole source
+    yaml
+        print the file itself, to change and use
+    """
+    from dataclasses import asdict
+
+    from truejoule.accelerators import accelerator, preset
+    from truejoule.terminal import parameters_table, show
+
+    if yaml:
+        print(preset.path_of(name).read_text(encoding="utf-8"), end="")
+        return
+    machine = accelerator(name)
+    show([asdict(p) for p in machine.parameters] if json_ else parameters_table(machine, explain))
+
+
+HEADLINES = ("network", "accelerator", "accuracy", "ideal_accuracy", "energy_j", "energy_band_j", "latency_s", "area_m2", "edp_js", "by_component", "by_layer", "warnings", "assumptions", "provenance")
+
+
+def _evaluate(net: Any, data: Any, on: Sequence[str], *, name: str | None, out: Path, json_: bool, overrides: Sequence[str] = (), seeds: int, **options: Any) -> None:
+    """Evaluate on every machine, keep each run as soon as it is done, and show them."""
+    from truejoule.accelerators import accelerator
+    from truejoule.experiment import write
+    from truejoule.pipeline import evaluate as run
+    from truejoule.report import page
+    from truejoule.terminal import Live, parse_overrides, show, show_evaluations
+
+    machines = [accelerator(machine, **parse_overrides(overrides)) for machine in on]
+    if seeds < 1:
+        raise InputError("no chips to evaluate", where="--seeds", got=seeds, expected="at least 1")
+    found, folders = [], []
+    with Live(quiet=json_) as live:
+        for machine in machines:
+            found.append(run(net, machine, data, name=name, seeds=range(seeds), progress=live, **options).to_json())
+            folders.append(write(out, found[-1], {"report.html": page([found[-1]])}))
+    show([{k: e[k] for k in HEADLINES} | {"run": str(f)} for e, f in zip(found, folders, strict=True)]) if json_ else show_evaluations(found, folders)
+
+
+def main() -> None:
+    """Exit codes: 0 done, 2 the input is wrong (one clear message), 1 our fault."""
+    try:
+        app(exit_on_error=False, print_error=False)
+    except (InputError, CycloptsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except TrueJouleError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped; what was finished is kept", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,4 @@
+"""Many runs: where they are kept."""
+
+from truejoule.experiment.store import read as read
+from truejoule.experiment.store import write as write

@@ -1,0 +1,114 @@
+"""What the tables, the figures and the page say about one evaluation, in words: every number comes from its JSON form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import Any
+
+from truejoule.units import PREFIXES, format_si
+
+Evaluation = dict[str, Any]
+"""The JSON form of an evaluation, as ``Evaluation.to_json`` writes it."""
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """``0.078`` as ``7.8 %``; small but non-zero shares say so."""
+    if 0 < abs(share) < 0.5 * 10 ** -(digits + 2):
+        return f"< {10.0**-digits:.{digits}f} %"
+    return f"{100 * share:.{digits}f} %"
+
+
+def count(value: float) -> str:
+    """Whole numbers with thousands separators, others with four digits."""
+    if float(value).is_integer() and abs(value) < 1e12:
+        return f"{int(value):,}"
+    return f"{value:,.2f}" if 1 <= abs(value) < 1e6 else f"{value:.4g}"
+
+
+def span(low: float, high: float, unit: str) -> str:
+    """``6.71 to 189 µJ``: the unit is said once where both ends share it."""
+    first, last = format_si(low, unit), format_si(high, unit)
+    number, _, symbol = first.rpartition(" ")
+    return f"{number if number and last.endswith(' ' + symbol) else first} to {last}"
+
+
+def unit_of(values: Iterable[float], unit: str) -> tuple[float, str]:
+    """Scale and symbol of the unit that suits the largest value: ``(1e-6, "µJ")``."""
+    largest = max((abs(v) for v in values), default=0.0)
+    symbol = format_si(largest, unit).rpartition(" ")[2] if largest else unit
+    if unit == "m2":
+        return {"mm²": 1e-6, "µm²": 1e-12}.get(symbol, 1.0), symbol
+    return PREFIXES[symbol.removesuffix(unit)], symbol
+
+
+def label(evaluation: Evaluation) -> str:
+    """The machine and the remedies."""
+    remedies = ", ".join(evaluation["remedies"])
+    return f"{evaluation['title']} + {remedies}" if remedies else evaluation["title"]
+
+
+def labels(evaluations: Sequence[Evaluation]) -> list[str]:
+    """A different name for every evaluation: the network is added where the machine alone is not enough, then a number."""
+    names = [label(e) for e in evaluations]
+    if len(set(names)) < len(names):
+        names = [f"{e['network']} on {name}" for e, name in zip(evaluations, names, strict=True)]
+    return [name if names.count(name) == 1 else f"{name} ({names[:i].count(name) + 1})" for i, name in enumerate(names)]
+
+
+def accuracy(a: dict[str, float]) -> str:
+    """Accuracy with its confidence interval."""
+    return f"{percent(a['value'])} ({100 * a['low']:.1f} to {percent(a['high'])})"
+
+
+def accuracy_change(evaluation: Evaluation) -> str:
+    """``91.2 → 88.4 %``."""
+    return f"{100 * evaluation['ideal_accuracy']['value']:.1f} → {percent(evaluation['accuracy']['value'])}"
+
+
+def share(part: float, whole: float) -> str:
+    """A part of a whole in per cent."""
+    return percent(part / whole) if whole else "–"
+
+
+def receipt(row: dict[str, Any]) -> str:
+    """``451,584 conversion x 2.03 pJ``."""
+    return f"{count(row['count'])} × {format_si(row['energy_j'], 'J')} ({row['action']})"
+
+
+def receipts(rows: Iterable[dict[str, Any]], limit: int = 3) -> str:
+    """The largest receipts of a group of ledger rows, then how many are left."""
+    found = sorted(rows, key=lambda r: -r["total_j"])
+    texts = [receipt(r) for r in found[:limit]]
+    if len(found) > limit:
+        texts.append(f"and {len(found) - limit} more")
+    return "; ".join(texts)
+
+
+def ratio(value: float, reference: float) -> str:
+    """``1.8×``; a dash where the reference is zero."""
+    if not reference:
+        return "–"
+    found = value / reference
+    return f"{found:.3g}×" if found < 1000 else f"{found:,.0f}×"
+
+
+def verdicts(evaluations: Sequence[Evaluation]) -> list[str]:
+    """Who uses less energy, said only where the uncertainty bands do not overlap."""
+    found = []
+    for (first, a), (second, b) in combinations(zip(labels(evaluations), evaluations, strict=True), 2):
+        if a["energy_j"] > b["energy_j"]:
+            first, a, second, b = second, b, first, a
+        if a["energy_band_j"][1] < b["energy_band_j"][0]:
+            found.append(f"{first} beats {second} in energy: {format_si(a['energy_j'], 'J')} against {format_si(b['energy_j'], 'J')}, outside the uncertainty bands.")
+        else:
+            found.append(
+                f"{first} and {second}: no verdict in energy; the bands overlap "
+                f"({span(*a['energy_band_j'], 'J')} against {span(*b['energy_band_j'], 'J')})."
+            )
+    return found
+
+
+def rising(rows: dict[str, float]) -> list[tuple[str, float]]:
+    """Largest first."""
+    return sorted(rows.items(), key=lambda item: -item[1])
