@@ -11,6 +11,7 @@ from truejoule.circuit.passive import effective_conductance_loss as effective_co
 from truejoule.circuit.passive import input_admittance as input_admittance
 from truejoule.circuit.passive import solve as solve
 from truejoule.circuit.passive import static_power as static_power
+from truejoule.circuit.passive import transfer_and_admittance as transfer_and_admittance
 from truejoule.circuit.passive import transfer_matrix as transfer_matrix
 from truejoule.circuit.spice import netlist as netlist
 from truejoule.circuit.spice import ngspice_currents as ngspice_currents

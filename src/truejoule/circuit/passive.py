@@ -78,6 +78,15 @@ def input_admittance(g_siemens: Tensor | np.ndarray, wires: Wires, method: Metho
     return admittance
 
 
+def transfer_and_admittance(
+    g_siemens: Tensor | np.ndarray, wires: Wires, method: Method = "auto"
+) -> tuple[Tensor, Tensor]:
+    """``transfer_matrix`` and ``input_admittance`` of the same arrays, for little more than the price of one."""
+    transfer, admittance = _condense(_Array.of(g_siemens, wires), method, want_admittance=True)
+    assert admittance is not None
+    return transfer, admittance
+
+
 def static_power(g_siemens: Tensor | np.ndarray, wires: Wires, v: Tensor | np.ndarray) -> Tensor:
     """Power delivered by the drivers, ``(..., N)`` in W: ``v^T Y_in v``."""
     array = _Array.of(g_siemens, wires)

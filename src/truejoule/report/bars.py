@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from truejoule.report.chart import Chart, Row, Spec, axis, heading, own, spec, tooltip
+from truejoule.report.chart import Chart, Row, Spec, axis, columns, heading, name_limit, own, spec, tooltip
 from truejoule.report.colours import HARDWARE, IDEAL, colour, ink, ordered, ramp
 from truejoule.report.numbers import Evaluation, accuracy, count, format_si, labels, percent, ratio, receipts, share, span
+
+RESERVE = 120
+"""Pixels for the text after a bar."""
 
 SMALL = 0.01
 """Components below this share of every bar are drawn, but left out of the legend."""
@@ -18,33 +22,31 @@ def accuracy_chart(evaluations: Sequence[Evaluation]) -> Chart:
     rows: list[Row] = []
 
     def add(group: str, name: str, a: dict[str, float], kind: str, more: str = "") -> None:
-        rows.append({"evaluation": group, "row": name, "kind": kind, "accuracy": a["value"], "low": a["low"], "high": a["high"], "samples": a["samples"],
-                     "text": accuracy(a), "agreement": more, "_bar": f"{group}\n{name}", "_colour": IDEAL if kind == "ideal" else HARDWARE})  # fmt: skip
+        rows.append({"evaluation": group, "row": name, "_first": True, "kind": kind, "accuracy": a["value"], "low": a["low"], "high": a["high"], "samples": a["samples"],
+                     "text": accuracy(a), "agreement": more, "_bar": str(len(rows)), "_colour": IDEAL if kind == "ideal" else HARDWARE})  # fmt: skip
 
     for name, e in zip(labels(evaluations), evaluations, strict=True):
-        add(name, "ideal", e["ideal_accuracy"], "ideal")
+        add(name, "ideal" if len(evaluations) == 1 else f"ideal network of {name}", e["ideal_accuracy"], "ideal")
         add(name, "hardware" if len(evaluations) == 1 else name, e["accuracy"], "hardware")
         if len(evaluations) == 1:
             for chip in e["chips"]:
                 add(name, f"chip, seed {chip['seed']}", chip["accuracy"], "chip", percent(chip["agreement"]))
     order = [r["_bar"] for r in rows]
-    y = {"field": "_bar", "type": "ordinal", "sort": order, "title": None, "axis": {"labelExpr": "split(datum.value, '\\n')[1]", "labelLimit": 200}}
+    y = {"field": "_bar", "type": "ordinal", "sort": order, "axis": None}
     x = {"field": "accuracy", "type": "quantitative", "scale": {"zero": False, "padding": 12}, "axis": {"title": "accuracy (%)", "labelExpr": "format(100 * datum.value, '.4~g')", "tickCount": 5}}
     tips = tooltip(evaluation="network on", row="row", text="accuracy", samples="samples", agreement="same answer as ideal")
     shown = {"color": own("_colour"), "y": y, "tooltip": tips}
     first, second = evaluations[0]["ideal_accuracy"], evaluations[0]["accuracy"]
     alt = f"Accuracy of the ideal network {accuracy(first)} and on the hardware {accuracy(second)}, with one point per simulated chip."
     layers: list[Spec] = [
-        {"mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.55}, "encoding": {**shown, "x": {**x, "field": "low"}, "x2": {"field": "high"}}},
-        {"mark": {"type": "point", "filled": True, "opacity": 1}, "encoding": {**shown, "x": x, "size": {"condition": {"test": "datum.kind == 'chip'", "value": 50}, "value": 110}}},
-        {"mark": {"type": "text", "dy": -11}, "encoding": {"y": y, "x": x, "text": {"field": "_value"}}},
+        {"mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.55, "yOffset": 6}, "encoding": {**shown, "x": {**x, "field": "low"}, "x2": {"field": "high"}}},
+        {"mark": {"type": "point", "filled": True, "opacity": 1, "yOffset": 6}, "encoding": {**shown, "x": x, "size": {"condition": {"test": "datum.kind == 'chip'", "value": 50}, "value": 110}}},
+        *heading("row", "text", order=order),
     ]
-    for r in rows:
-        r["_value"] = percent(r["accuracy"])
     if len(evaluations) == 1:
         layers.insert(0, {"data": {"values": [{"x": first["value"]}]}, "mark": {"type": "rule", "strokeDash": [3, 3], "color": IDEAL}, "encoding": {"x": {"field": "x", "type": "quantitative"}}})
     note = "Grey is the ideal network in software. Lines are confidence intervals of the samples; every chip seed is one draw of the devices."
-    return Chart("accuracy", "Accuracy, ideal → hardware", note, alt, spec(rows, layers, height={"step": 36}, alt=alt))
+    return Chart("accuracy", "Accuracy, ideal → hardware", note, alt, spec(rows, layers, height=44 * len(rows), alt=alt))
 
 
 def energy_chart(evaluations: Sequence[Evaluation]) -> Chart:
@@ -52,7 +54,7 @@ def energy_chart(evaluations: Sequence[Evaluation]) -> Chart:
     bars: list[tuple[str, float, dict[str, float] | None, str, Evaluation]] = []
     for name, e in zip(labels(evaluations), evaluations, strict=True):
         bars.append((name, e["energy_j"], e["by_component"], "measured", e))
-        bars.append(("at ideal activity" if len(evaluations) == 1 else f"{name}, at ideal activity", e["ideal_activity"]["energy_j"], e["ideal_activity"]["by_component"], "ideal", e))
+        bars.append(("at ideal activity" if len(evaluations) == 1 else f"at ideal activity: {name}", e["ideal_activity"]["energy_j"], e["ideal_activity"]["by_component"], "ideal", e))
         if len(evaluations) == 1:
             bars += [(f"if: {a['description']}", a["energy_j"], a.get("by_component"), "alternative", e) for a in e["alternatives"]]
     rows: list[Row] = []
@@ -60,9 +62,9 @@ def energy_chart(evaluations: Sequence[Evaluation]) -> Chart:
         if parts is None:
             rows.append({"bar": name, "component": "(not split)", "energy_j": total, "_start": 0.0, "_end": total, "_outline": True, "energy": format_si(total, "J"), "share": "100 %", "receipt": ""})
         else:
-            rows += _segments({"bar": name}, parts, {c: receipts(r for r in e["ledger"] if r["component"] == c) for c in parts} if kind == "measured" else {}, total)
+            rows += _segments({"bar": name}, parts, {c: receipts((r for r in e["ledger"] if r["component"] == c), layers=True) for c in parts} if kind == "measured" else {}, total)
         for i, r in enumerate(row for row in rows if row["bar"] == name and "_bar" not in row):
-            r.update(_bar=number, _first=i == 0, total=format_si(total, "J"))
+            r.update(_bar=number, _quiet=kind != "measured", _first=i == 0, total=format_si(total, "J"))
     order = [str(n) for n in range(len(bars))]
     for r in rows:
         r["_bar"] = str(r["_bar"])
@@ -78,7 +80,7 @@ def energy_chart(evaluations: Sequence[Evaluation]) -> Chart:
     )
     if any(r.get("_outline") for r in rows):
         note += " Outlined bars are totals of other accountings."
-    return Chart("energy", "Where the energy goes", note, alt, spec(rows, layers, height={"step": 62}, alt=alt))
+    return Chart("energy", "Where the energy goes", note, alt, spec(rows, layers, height=62 * len(bars), alt=alt))
 
 
 def layers_chart(evaluation: Evaluation) -> Chart:
@@ -89,19 +91,19 @@ def layers_chart(evaluation: Evaluation) -> Chart:
         segments = _segments({"layer": layer}, parts, found, evaluation["energy_j"])
         total = evaluation["by_layer"][layer]
         for i, r in enumerate(segments):
-            r.update(_first=i == 0, _total=total, _label=f"{format_si(total, 'J')}  {share(total, evaluation['energy_j'])}", total=format_si(total, "J"))
+            r.update(_first=i == 0, _total=total, _label=f"{format_si(total, 'J')} · {share(total, evaluation['energy_j'])}", total=format_si(total, "J"))
         rows += segments
     order = list(evaluation["by_layer"])
-    y = {"field": "layer", "type": "ordinal", "sort": order, "title": None, "axis": {"labelLimit": 130}}
+    y = {"field": "layer", "type": "ordinal", "sort": order, "title": None, "axis": {"labelLimit": name_limit()}}
     largest = max(evaluation["by_layer"].values(), default=0.0)
     top = max(evaluation["by_layer"].items(), key=lambda kv: kv[1])
     alt = f"Stacked bars of the energy of each layer by component; the largest is {top[0]} with {format_si(top[1], 'J')}."
-    layers = _stack(rows, y, largest, "energy per inference", bar={"height": {"band": 0.72}}, room=1.3)
+    layers = _stack(rows, y, largest, "energy per inference", bar={"height": {"band": 0.72}}, reserve=RESERVE)
     layers.append(
         {"transform": [{"filter": "datum._first"}], "mark": {"type": "text", "align": "left", "dx": 6}, "encoding": {"y": y, "x": {"field": "_total", "type": "quantitative"}, "text": {"field": "_label"}}}
     )
     note = "Layers in the order of the network; “chip” is what belongs to no layer, such as leakage." if "chip" in order else "Layers in the order of the network."
-    return Chart("layers", "Energy by layer", note, alt, spec(rows, layers, height={"step": 30}, alt=alt))
+    return Chart("layers", "Energy by layer", note, alt, spec(rows, layers, height=30 * len(order), alt=alt))
 
 
 def latency_chart(evaluation: Evaluation) -> Chart:
@@ -114,9 +116,9 @@ def latency_chart(evaluation: Evaluation) -> Chart:
     ]  # fmt: skip
     steps = sorted({r["step"] for r in rows})
     order = list(dict.fromkeys(r["layer"] for r in rows))
-    y = {"field": "layer", "type": "ordinal", "sort": order, "title": None, "axis": {"labelLimit": 130}}
+    y = {"field": "layer", "type": "ordinal", "sort": order, "title": None, "axis": {"labelLimit": name_limit()}}
     x = {"field": "start_s", "type": "quantitative", "axis": axis([schedule["latency_s"]], "s", "time", tickCount=5), "scale": {"domain": [0, schedule["latency_s"]], "nice": False}}
-    legend = {"title": "time step", "orient": "bottom", "direction": "horizontal", "symbolType": "square", "columns": {"expr": "max(1, floor(width / 48))"}} if 1 < len(steps) <= 16 else None
+    legend = {"title": "time step", "orient": "bottom", "direction": "horizontal", "symbolType": "square", "columns": columns(60), "symbolOpacity": 1} if 1 < len(steps) <= 16 else None
     tint = {"field": "step", "type": "ordinal", "scale": {"domain": steps, "range": ramp(len(steps))}, "legend": legend}
     shown = {"y": y, "color": tint, "tooltip": tooltip(layer="layer", step="time step", window="window", busy="busy", waiting="waiting for inputs")}
     layers: list[Spec] = [
@@ -130,7 +132,7 @@ def latency_chart(evaluation: Evaluation) -> Chart:
     ]  # fmt: skip
     alt = f"When each layer runs in each time step; the last output comes after {format_si(evaluation['latency_s'], 's')}, the first after {format_si(schedule['first_output_s'], 's')}."
     note = "Pale bars run from a layer's first input to its last output; the solid part is the time its hardware is busy, drawn at the start of the window, and the rest is waiting for inputs."
-    return Chart("latency", "When each layer runs", note, alt, spec(rows, layers, height={"step": 26}, alt=alt, padding={"top": 18, "left": 1, "right": 6, "bottom": 1}))
+    return Chart("latency", "When each layer runs", note, alt, spec(rows, layers, height=26 * len(order), alt=alt))
 
 
 def area_chart(evaluation: Evaluation) -> Chart:
@@ -139,18 +141,18 @@ def area_chart(evaluation: Evaluation) -> Chart:
     rows = [
         {"component": b["component"], "instances": b["instances"], "area_m2": b["area_m2"], "total_m2": b["total_m2"], "total": format_si(b["total_m2"], "m2"), "share": share(b["total_m2"], evaluation["area_m2"]),
          "receipt": f"{count(b['instances'])} × {format_si(b['area_m2'], 'm2')}", "kind": b["kind"], "source": b["source"],
-         "_colour": colour(b["component"]), "_label": f"{format_si(b['total_m2'], 'm2')}  {share(b['total_m2'], evaluation['area_m2'])}"}
+         "_colour": colour(b["component"]), "_label": f"{format_si(b['total_m2'], 'm2')} · {share(b['total_m2'], evaluation['area_m2'])}"}
         for b in blocks
     ]  # fmt: skip
     largest = max((b["total_m2"] for b in blocks), default=0.0)
-    y = {"field": "component", "type": "ordinal", "sort": [r["component"] for r in rows], "title": None, "axis": {"labelLimit": 130}}
-    x = {"field": "total_m2", "type": "quantitative", "axis": axis([largest], "m2", "area", tickCount=4), "scale": {"domain": [0, (largest or 1.0) * 1.35], "nice": False}}
+    y = {"field": "component", "type": "ordinal", "sort": [r["component"] for r in rows], "title": None, "axis": {"labelLimit": name_limit()}}
+    x = {"field": "total_m2", "type": "quantitative", "axis": axis([largest], "m2", "area", tickCount=4), "scale": _scale(largest, RESERVE)}
     layers: list[Spec] = [
         {"mark": {"type": "bar", "height": {"band": 0.72}}, "encoding": {"y": y, "x": x, "color": own("_colour"), "tooltip": tooltip(component="component", total="area", share="share", receipt="receipt", source="source")}},
         {"mark": {"type": "text", "align": "left", "dx": 6}, "encoding": {"y": y, "x": x, "text": {"field": "_label"}}},
     ]
     alt = f"Bars of chip area by component; in all {format_si(evaluation['area_m2'], 'm2')}, most of it {rows[0]['component'] if rows else 'nothing'}."
-    return Chart("area", "Where the area goes", f"In all {format_si(evaluation['area_m2'], 'm2')}; coefficients at low and high give {span(*evaluation['area_band_m2'], 'm2')}.", alt, spec(rows, layers, height={"step": 30}, alt=alt))
+    return Chart("area", "Where the area goes", f"In all {format_si(evaluation['area_m2'], 'm2')}; coefficients at low and high give {span(*evaluation['area_band_m2'], 'm2')}.", alt, spec(rows, layers, height=30 * len(rows), alt=alt))
 
 
 def steps_chart(evaluation: Evaluation) -> Chart:
@@ -169,7 +171,7 @@ def steps_chart(evaluation: Evaluation) -> Chart:
         layers.append({"mark": {"type": "text", "baseline": "bottom", "dy": -4, "limit": {"expr": f"width / {len(rows)}"}}, "encoding": {"x": x, "y": y, "text": {"field": "energy"}}})
     alt = f"Energy spent once, {format_si(fixed, 'J')}, and in each of {len(rows) - 1} time steps."
     note = "What is spent once per inference stays when a network stops early; the steps that are not run are saved."
-    return Chart("steps", "Energy per time step", note, alt, spec(rows, layers, height=210, alt=alt), max_width=900)
+    return Chart("steps", "Energy per time step", note, alt, spec(rows, layers, height=210, alt=alt))
 
 
 def proxy_chart(evaluations: Sequence[Evaluation]) -> Chart:
@@ -177,17 +179,19 @@ def proxy_chart(evaluations: Sequence[Evaluation]) -> Chart:
     rows: list[Row] = []
     for name, e in zip(labels(evaluations), evaluations, strict=True):
         p, low, high = e["proxy"], *e["energy_band_j"]
-        lead = "" if len(evaluations) == 1 else f"{name}: "
-        rows.append({"bar": f"{lead}{count(p['synaptic_operations'])} synaptic operations × {format_si(p['per_operation_j'], 'J')}", "energy_j": p["energy_j"], "_kind": "proxy", "_colour": IDEAL, "times": "1×"})
-        rows.append({"bar": f"{lead}energy at ideal activity", "energy_j": e["ideal_activity"]["energy_j"], "_kind": "ideal", "_colour": IDEAL, "times": ratio(e["ideal_activity"]["energy_j"], p["energy_j"])})
-        rows.append({"bar": name if lead else "energy on this machine", "energy_j": e["energy_j"], "low_j": low, "high_j": high, "_kind": "hardware", "_colour": HARDWARE, "times": ratio(e["energy_j"], p["energy_j"])})
+        tail = "" if len(evaluations) == 1 else f": {name}"
+        rows.append({"bar": f"{count(p['synaptic_operations'])} operations × {format_si(p['per_operation_j'], 'J')}{tail}", "energy_j": p["energy_j"], "_kind": "proxy", "_colour": IDEAL, "times": "1×"})
+        rows.append({"bar": f"at ideal activity{tail}", "energy_j": e["ideal_activity"]["energy_j"], "_kind": "ideal", "_colour": IDEAL, "times": ratio(e["ideal_activity"]["energy_j"], p["energy_j"])})
+        rows.append({"bar": f"on this machine{tail}", "energy_j": e["energy_j"], "low_j": low, "high_j": high, "_kind": "hardware", "_colour": HARDWARE, "times": ratio(e["energy_j"], p["energy_j"])})
     for i, r in enumerate(rows):
-        r.update(_bar=str(i), _first=True, energy=format_si(r["energy_j"], "J"), total=format_si(r["energy_j"], "J") + ("" if r["_kind"] == "proxy" else f"  {r['times']}"))
+        r.update(_bar=str(i), _first=True, energy=format_si(r["energy_j"], "J"), total=format_si(r["energy_j"], "J") + ("" if r["_kind"] == "proxy" else f" · {r['times']}"))
     rows = [r for r in rows if r["energy_j"] > 0]
     order = [r["_bar"] for r in rows]
+    spread = [v for r in rows for v in (r["energy_j"], r.get("low_j", 0.0), r.get("high_j", 0.0)) if v > 0]
+    decades = [10.0**n for n in range(math.floor(math.log10(min(spread, default=1.0))), math.ceil(math.log10(max(spread, default=1.0))) + 1)]
     y = {"field": "_bar", "type": "ordinal", "sort": order, "axis": None}
-    x = {"field": "energy_j", "type": "quantitative", "scale": {"type": "log", "padding": 8},
-         "axis": {"title": "energy per inference (J, log scale)", "labelExpr": "replace(format(datum.value, '~s'), regexp('([a-zA-Zµ]?)$'), ' $1J')", "tickCount": 4}}  # fmt: skip
+    x = {"field": "energy_j", "type": "quantitative", "scale": {"type": "log", "domain": [decades[0], decades[-1]]},
+         "axis": {"title": "energy per inference (J, log scale)", "labelExpr": "replace(format(datum.value, '~s'), regexp('([a-zA-Zµ]?)$'), ' $1J')", "values": decades}}  # fmt: skip
     tips = tooltip(bar="what", energy="energy", times="times the proxy")
     layers: list[Spec] = [
         {"transform": [{"filter": "isValid(datum.low_j) && datum.low_j > 0"}], "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.55, "yOffset": 4}, "encoding": {"y": y, "x": {**x, "field": "low_j"}, "x2": {"field": "high_j"}, "color": own("_colour"), "tooltip": tips}},
@@ -197,7 +201,7 @@ def proxy_chart(evaluations: Sequence[Evaluation]) -> Chart:
     e = evaluations[0]
     alt = f"The operation count gives {format_si(e['proxy']['energy_j'], 'J')}; the machine takes {format_si(e['energy_j'], 'J')}, {ratio(e['energy_j'], e['proxy']['energy_j'])} of it."
     note = f"For comparison only: papers multiply synaptic operations by the energy of one addition ({e['proxy']['source']}). The line is the uncertainty band of our energy."
-    return Chart("proxy", "The operation count against the machine", note, alt, spec(rows, layers, height={"step": 48}, alt=alt))
+    return Chart("proxy", "Operation count and machine", note, alt, spec(rows, layers, height=48 * len(rows), alt=alt))
 
 
 def _segments(head: Row, parts: dict[str, float], found: dict[str, str], whole: float) -> list[Row]:
@@ -210,20 +214,25 @@ def _segments(head: Row, parts: dict[str, float], found: dict[str, str], whole: 
     return rows
 
 
-def _stack(rows: list[Row], y: Spec, largest: float, title: str, *, bar: dict[str, Any], text_dy: int = 0, room: float = 1.0) -> list[Spec]:
+def _scale(largest: float, reserve: int) -> Spec:
+    """From zero to the largest value, with ``reserve`` pixels left for the text after the bars."""
+    return {"domain": [0, largest or 1.0], "nice": False, **({"range": [0, {"expr": f"max(width - {reserve}, 40)"}]} if reserve else {})}
+
+
+def _stack(rows: list[Row], y: Spec, largest: float, title: str, *, bar: dict[str, Any], text_dy: int = 0, reserve: int = 0) -> list[Spec]:
     """Stacked bars with labels inside the segments that are wide enough; start and end are in the data, so every engine stacks alike."""
     components = ordered(r["component"] for r in rows if not r.get("_outline"))
     legend = [c for c in components if any(r["component"] == c and r["_end"] - r["_start"] >= SMALL * largest for r in rows)]
     tint = {"field": "component", "type": "nominal", "scale": {"domain": components, "range": [colour(c) for c in components]},
-            "legend": {"title": None, "orient": "bottom", "direction": "horizontal", "values": legend, "symbolType": "square", "columns": {"expr": "max(1, floor(width / 135))"}}}  # fmt: skip
-    x = {"field": "_start", "type": "quantitative", "axis": axis([largest], "J", title, tickCount=5), "scale": {"domain": [0, (largest or 1.0) * room], "nice": False}}
+            "legend": {"title": None, "orient": "bottom", "direction": "horizontal", "values": legend, "symbolType": "square", "columns": columns(135), "symbolOpacity": 1}}  # fmt: skip
+    x = {"field": "_start", "type": "quantitative", "axis": axis([largest], "J", title, tickCount=5), "scale": _scale(largest, reserve)}
     tips = tooltip(component="component", energy="energy", share="share", receipt="receipt")
     layers: list[Spec] = [
-        {"transform": [{"filter": "!datum._outline"}], "mark": {"type": "bar", **bar}, "encoding": {"y": y, "x": x, "x2": {"field": "_end"}, "color": tint, "tooltip": tips}},
-        {"transform": [{"filter": "!datum._outline"}, {"calculate": "(datum._start + datum._end) / 2", "as": "_middle"}], "mark": {"type": "text", "dy": text_dy}, "encoding": {
+        {"transform": [{"filter": "!datum._outline"}], "mark": {"type": "bar", **bar}, "encoding": {"y": y, "x": x, "x2": {"field": "_end"}, "color": tint, "opacity": {"condition": {"test": "datum._quiet", "value": 0.5}, "value": 1}, "tooltip": tips}},
+        {"transform": [{"filter": "!datum._quiet"}, {"calculate": "(datum._start + datum._end) / 2", "as": "_middle"}], "mark": {"type": "text", "dy": text_dy}, "encoding": {
             "y": y, "x": {**x, "field": "_middle"}, "text": {"field": "component"}, "color": own("_ink"),
-            "opacity": {"condition": {"test": f"(datum._end - datum._start) / {(largest or 1.0) * room!r} * width > 7.5 * length(datum.component) + 8", "value": 1}, "value": 0}}},
+            "opacity": {"condition": {"test": f"(datum._end - datum._start) / {largest or 1.0!r} * (width - {reserve}) > 7.5 * length(datum.component) + 8", "value": 1}, "value": 0}}},
     ]  # fmt: skip
     if any(r.get("_outline") for r in rows):
-        layers.insert(1, {"transform": [{"filter": "datum._outline"}], "mark": {"type": "bar", "style": "outline", "strokeDash": [4, 3], **bar}, "encoding": {"y": y, "x": x, "x2": {"field": "_end"}, "tooltip": tips}})
+        layers.insert(1, {"transform": [{"filter": "datum._outline"}], "mark": {"type": "bar", "fillOpacity": 0.12, "fill": IDEAL, "stroke": IDEAL, "strokeDash": [4, 3], **bar}, "encoding": {"y": y, "x": x, "x2": {"field": "_end"}, "tooltip": tips}})
     return layers

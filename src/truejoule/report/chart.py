@@ -12,6 +12,10 @@ Spec = dict[str, Any]
 Row = dict[str, Any]
 
 
+CONTAINER = "(containerSize()[0] || 900)"
+"""Vega expression: width in pixels of the box that a figure is drawn in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chart:
     """One figure.
@@ -35,12 +39,11 @@ class Chart:
     max_width: int = 0
 
 
-def spec(rows: list[Row], layers: list[Spec], *, height: int | dict[str, int], alt: str, **more: Any) -> Spec:
+def spec(rows: list[Row], layers: list[Spec], *, height: int, alt: str, **more: Any) -> Spec:
     """The frame that all figures share. Fields that start with ``_`` are for drawing only and stay out of the CSV."""
     return {
         "width": "container",
         "height": height,
-        "autosize": {"type": "fit-x", "contains": "padding"},
         "description": alt,
         "data": {"values": rows},
         "layer": layers,
@@ -59,6 +62,16 @@ def tooltip(**titles: str) -> list[Spec]:
     return [{"field": field, "title": title, "type": "nominal"} for field, title in titles.items()]
 
 
+def columns(pixels: int) -> Spec:
+    """As many legend columns as fit; the width of the container is known before the figure is laid out."""
+    return {"expr": f"max(1, floor({CONTAINER} / {pixels}))"}
+
+
+def name_limit() -> Spec:
+    """Room for names on an axis: less on a phone."""
+    return {"expr": f"{CONTAINER} < 480 ? 105 : 190"}
+
+
 def own(field: str) -> Spec:
     """A colour that the row itself carries."""
     return {"field": field, "type": "nominal", "scale": None}
@@ -71,7 +84,7 @@ def heading(text: str = "bar", value: str = "total", *, order: list[str]) -> lis
     return [
         {
             "transform": [rows],
-            "mark": {"type": "text", "align": "left", "baseline": "bottom", "dy": -10, "limit": {"expr": "width - 100"}},
+            "mark": {"type": "text", "align": "left", "baseline": "bottom", "dy": -10, "limit": {"expr": f"max({CONTAINER} - 115, 60)"}},
             "encoding": {"y": y, "x": {"value": 0}, "text": {"field": text}},
         },
         {
@@ -91,7 +104,7 @@ def theme(kind: str) -> Spec:
     return {
         "background": "#FFFFFF" if kind == "paper" else "transparent",
         "font": "Helvetica, Arial, sans-serif" if kind == "paper" else "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif",
-        "padding": 1,
+        "padding": {"left": 1, "top": 1, "right": 6, "bottom": 6},
         "view": {"stroke": None},
         "text": {"color": text, "fontSize": size},
         "rule": {"color": soft},
@@ -100,5 +113,4 @@ def theme(kind: str) -> Spec:
         "axisBand": {"grid": False},
         "legend": {"labelColor": text, "titleColor": soft, "labelFontSize": size, "titleFontSize": size, "titleFontWeight": "normal", "symbolSize": 30 if kind == "paper" else 90, "rowPadding": 4,
                    "columnPadding": 12, "gradientLength": 120, "gradientThickness": 6 if kind == "paper" else 10},
-        "style": {"soft": {"fill": soft, "stroke": soft}, "strong": {"fill": text}, "outline": {"fill": "transparent", "stroke": soft}, "plain": {"fill": line}},
     }  # fmt: skip

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import copy
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from truejoule.errors import InputError, did_you_mean
-from truejoule.report.chart import theme
+from truejoule.report.bars import RESERVE
+from truejoule.report.chart import CONTAINER, theme
 from truejoule.report.charts import NAMES as NAMES
 from truejoule.report.charts import chart
 from truejoule.report.maps import wires_chart
@@ -47,12 +48,12 @@ def figure(evaluation: Evaluation | Sequence[Evaluation], name: str, path: str |
         drawn = wires_chart(one, layer)
     import vl_convert
 
-    spec = copy.deepcopy(drawn.spec)
     width = WIDTHS[column] if not drawn.max_width else min(WIDTHS[column], drawn.max_width)
-    spec["width"] = width
-    height = spec["height"]
+    # No container here: what the page computes from its width is told the width, at the size of the type on paper.
+    spec = json.loads(json.dumps(drawn.spec).replace(CONTAINER, f"{width / 0.6:.0f}").replace(f"width - {RESERVE}", f"width - {0.6 * RESERVE:.0f}"))
+    spec |= {"width": width, "autosize": {"type": "fit-x", "contains": "padding"}}
     # Type is smaller on paper, so rows are too.
-    spec["height"] = {"step": round(0.62 * height["step"])} if isinstance(height, dict) else round(0.62 * height)
+    spec["height"] = round(0.62 * spec["height"])
     for param in spec.get("params", []):
         param.pop("bind", None)
     config = theme("paper")

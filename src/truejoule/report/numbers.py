@@ -19,6 +19,13 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
+def density(share: float) -> str:
+    """A share of values in use, to three digits or so: ``100 %``, ``4.89 %``, ``< 0.01 %``."""
+    if share in (0.0, 1.0):
+        return f"{100 * share:.0f} %"
+    return percent(share, 2 if share < 0.0995 else 1)
+
+
 def count(value: float) -> str:
     """Whole numbers with thousands separators, others with four digits."""
     if float(value).is_integer() and abs(value) < 1e12:
@@ -76,10 +83,10 @@ def receipt(row: dict[str, Any]) -> str:
     return f"{count(row['count'])} × {format_si(row['energy_j'], 'J')} ({row['action']})"
 
 
-def receipts(rows: Iterable[dict[str, Any]], limit: int = 3) -> str:
-    """The largest receipts of a group of ledger rows, then how many are left."""
-    found = sorted(rows, key=lambda r: -r["total_j"])
-    texts = [receipt(r) for r in found[:limit]]
+def receipts(rows: Iterable[dict[str, Any]], limit: int = 3, *, layers: bool = False) -> str:
+    """The largest receipts of a group of ledger rows (with their layers), then how many are left."""
+    found = sorted((r for r in rows if r["total_j"]), key=lambda r: -r["total_j"])
+    texts = [f"{r['layer']}: {receipt(r)}" if layers else receipt(r) for r in found[:limit]]
     if len(found) > limit:
         texts.append(f"and {len(found) - limit} more")
     return "; ".join(texts)
@@ -90,7 +97,7 @@ def ratio(value: float, reference: float) -> str:
     if not reference:
         return "–"
     found = value / reference
-    return f"{found:.3g}×" if found < 1000 else f"{found:,.0f}×"
+    return f"{found:.2f}×" if 0.095 <= found < 9.995 else f"{found:.3g}×" if found < 1000 else f"{found:,.0f}×"
 
 
 def verdicts(evaluations: Sequence[Evaluation]) -> list[str]:

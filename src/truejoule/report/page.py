@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,9 @@ from truejoule.units import format_si
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+_BREAK = re.compile(r"(?<=\d) (?=(?:[fpnµmkMGT]?[JsWV]|[mµ]m²|%)(?![A-Za-z]))|(?<=\d) (?=→)|(?<=→) (?=\d)")
+"""Spaces inside a quantity, where a line must not break."""
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -77,6 +81,8 @@ def _environment() -> Environment:
 
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"si": format_si, "percent": numbers.percent, "count": numbers.count, "share": numbers.share, "accuracy": numbers.accuracy, "ratio": numbers.ratio, "value": _value}
+    environment.filters["density"] = numbers.density
+    environment.filters["tight"] = lambda text: _BREAK.sub("\u00a0", text)
     environment.globals |= {"span": numbers.span}
     return environment
 
@@ -105,17 +111,36 @@ def _panel(e: Evaluation, name: str, key: str) -> dict[str, Any]:
         "change": numbers.accuracy_change(e),
         "figures": {figure: chart(e, figure) for figure in available(e)},
         "components": [
-            {"name": c, "energy_j": v, "bar": v / largest if largest else 0.0, "share": numbers.share(v, total), "colour": colour(c), "ideal_j": ideal.get(c, 0.0), "receipt": numbers.receipts(r for r in e["ledger"] if r["component"] == c)}
+            {"name": c, "energy_j": v, "bar": v / largest if largest else 0.0, "share": numbers.share(v, total), "colour": colour(c), "ideal_j": ideal.get(c, 0.0), "receipt": numbers.receipts((r for r in e["ledger"] if r["component"] == c), layers=True)}
             for c, v in numbers.rising(e["by_component"])
         ],
         "layers": [{"name": layer, "energy_j": v, "share": numbers.share(v, total), "asks": loops.get(layer), "stack": _stack(e, layer)} for layer, v in e["by_layer"].items()],
         "ledger": sorted(e["ledger"], key=lambda r: -r["total_j"]),
         "chips": chips,
+        "activity": _activity(e),
         "kinds": sorted({p["kind"] for p in e["parameters"]}),
         "ledger_kinds": sorted({r["kind"] for r in e["ledger"]}),
         "ledger_components": ordered(r["component"] for r in e["ledger"]),
         "ledger_layers": list(dict.fromkeys(r["layer"] for r in e["ledger"])),
     }
+
+
+def _activity(e: Evaluation) -> list[dict[str, Any]]:
+    """Means over the time steps, and spikes per neuron where a layer has neurons; ``None`` where nothing was measured."""
+    rows = []
+    for layer in e["workload"]["layers"]:
+        row: dict[str, Any] = {"name": layer["name"]}
+        for run in ("hardware", "ideal"):
+            a = ((e["activity"][run] or {}).get("layers") or {}).get(layer["name"])
+            steps = len(a["input_density"]) if a else 0
+            row[run] = {
+                "input": sum(a["input_density"]) / steps,
+                "windows": sum(a["active_patches"]) / steps,
+                "spikes": sum(a["spikes"]) / layer["outputs"] if layer["neuron"] and layer["outputs"] else None,
+            } if a and steps else None  # fmt: skip
+        if row["hardware"] or row["ideal"]:
+            rows.append(row)
+    return rows
 
 
 def _stack(e: Evaluation, layer: str) -> str:
@@ -126,7 +151,6 @@ def _stack(e: Evaluation, layer: str) -> str:
 
 def _metrics(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
     """Rows of the side-by-side table: every quantity with its ratio to the first evaluation."""
-    first = evaluations[0]
 
     def row(title: str, texts: list[str], values: list[float] | None = None, notes: list[str] | None = None) -> dict[str, Any]:
         ratios = [numbers.ratio(v, values[0]) if i else "" for i, v in enumerate(values)] if values else ["" for _ in texts]
@@ -137,7 +161,6 @@ def _metrics(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
         return row(title, [format_si(v, unit) for v in values], values, [numbers.span(*e[band], unit) for e in evaluations] if band else None)
 
     edp = [e["edp_js"]["mean_per_sample"] for e in evaluations]
-    del first
     return [
         row("accuracy, ideal", [numbers.percent(e["ideal_accuracy"]["value"]) for e in evaluations]),
         row("accuracy on the hardware", [numbers.percent(e["accuracy"]["value"]) for e in evaluations], None, [f"{100 * e['accuracy']['low']:.1f} to {numbers.percent(e['accuracy']['high'])}" for e in evaluations]),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from truejoule.accelerators.spikeflow.design import Structure
 from truejoule.accelerators.spikeflow.mapping import input_bits, weight_bits
-from truejoule.circuit import Converter, Wires, convert, dequantise, input_admittance, saturation_share, transfer_matrix
+from truejoule.circuit import Converter, Wires, convert, saturation_share, transfer_and_admittance
 from truejoule.network import Call, Network
 from truejoule.numerics.deployed import Deployed, Tally
 from truejoule.numerics.draws import normal, uniform
@@ -22,6 +22,8 @@ from truejoule.workload import Layer
 
 CHUNK = 1 << 22
 """Column currents computed at a time: 16 MB of float32 stays near the processor's cache and bounds memory."""
+CALIBRATION_CURRENTS = 10_000
+"""Column currents, evenly picked, that one read adds to what a range is set on."""
 
 
 def deploy(network: Network, structure: Structure, calibration: Iterable[Tensor], seed: int, machine: str) -> Deployed:
@@ -72,7 +74,7 @@ class CrossbarLayer(nn.Module):
         self.tally, self.calibrating = Tally(), False
         self.grid, self._follow_inputs = grid, grid is None
         self.converter: Converter | None = None
-        self._seen: list[Tensor] = []
+        self._seen = torch.empty(0)
         self._last: tuple[Tensor, Tensor, Tally] | None = None
         dense = _dense(weights.codes, layer)
         encoded = encode(dense.T, weights.bits, structure.cell_bits, structure.encoding)
@@ -117,10 +119,11 @@ class CrossbarLayer(nn.Module):
         """Solve the arrays for the present conductances, exactly and with all wires: effective matrices and input admittances."""
         s = self.structure
         wires = Wires(r_wl_ohm=s.r_wl, r_bl_ohm=s.r_bl, r_source_ohm=s.r_source, r_sense_ohm=s.r_sense)
-        effective, admittance = transfer_matrix(self.g_siemens, wires), input_admittance(self.g_siemens, wires)
+        effective, admittance = transfer_and_admittance(self.g_siemens, wires)
         # Deviation from what the code asks for, on top of the code: exactly the integer where nothing disturbs it.
         nominal = s.g_off_siemens + self._cells.double() * self.unit_siemens
         self.matrix = self._pack(self._cells.double() + (effective - nominal) / self.unit_siemens)
+        self._amperes = (self.matrix + self.floor_units) * (s.v_read * self.unit_siemens)
         self.squares = self._pack((self.g_siemens / self.unit_siemens) ** 2) if s.read_noise else None
         rows = slice(self._first_row, None)
         self.admittance = admittance.sum(1)[:, rows, rows].float().contiguous()
@@ -184,8 +187,7 @@ class CrossbarLayer(nn.Module):
         for weight, plane in bit_planes(unrolled, grid.bits, grid.signed):
             ones = plane.sum(1)
             rows = nn.functional.pad(plane, (0, 0, 0, 1)).index_select(1, self._index).unflatten(1, (self.matrix.shape[0], -1))
-            units = self._read(rows, step, first_sample, spent)
-            partial = units.sum(1) if units.shape[1] > 1 else units[:, 0]
+            partial = self._read(rows, step, first_sample, spent)
             if self.slices > 1:
                 partial = torch.einsum("nksp,s->nkp", partial.unflatten(1, (layer.out_channels, self.slices)), self.radix)
             if s.adc_bits is not None:
@@ -208,38 +210,38 @@ class CrossbarLayer(nn.Module):
         return total
 
     def _read(self, rows: Tensor, step: int, first_sample: int, spent: Tally) -> Tensor:
-        """One read of all crossbars: 0/1 inputs ``(n, row_blocks, rows, P)`` to ``(n, converters, K * slices, P)`` in code steps.
+        """One read of all crossbars: 0/1 inputs ``(n, row_blocks, rows, P)`` to sums over the converters ``(n, K * slices, P)`` in code steps.
 
         Includes the floor of R_off when there is a converter, which sees it; an ideal read-out has it taken out already.
         """
         s = self.structure
         if s.adc_bits is None:
-            units = torch.matmul(self.matrix, rows)
-            return self._noisy(units, rows, step, first_sample)
-        units = torch.matmul(self.matrix + self.floor_units, rows)
-        units = self._noisy(units, rows, step, first_sample)
-        if s.adc_scope == "pe" and units.shape[1] > 1:
-            units = torch.stack([pe.sum(1) for pe in units.split(s.crossbars_per_pe, dim=1)], 1)
+            return self._noisy(torch.matmul(self.matrix, rows), rows, step, first_sample, 1.0).sum(1)
         ampere = s.v_read * self.unit_siemens
+        current = self._noisy(torch.matmul(self._amperes, rows), rows, step, first_sample, ampere)
+        if s.adc_scope == "pe" and current.shape[1] > 1:
+            current = torch.stack([pe.sum(1) for pe in current.split(s.crossbars_per_pe, dim=1)], 1)
         if self.calibrating:
-            self._widen(units, ampere)
+            self._widen(current, ampere)
         assert self.converter is not None
         if first_sample == 0:
-            spent.converted += units.numel()
-            spent.clipped += saturation_share(units * ampere, self.converter) * units.numel()
-        codes = convert(units.mul_(ampere), self.converter, out=units)
-        return dequantise(codes, self.converter, out=codes).div_(ampere)
+            spent.converted += current.numel()
+            spent.clipped += saturation_share(current, self.converter) * current.numel()
+        converters = current.shape[1]
+        codes = convert(current, self.converter, out=current)
+        total = codes.sum(1) if converters > 1 else codes[:, 0]
+        return total.mul_(self.converter.lsb_a / ampere).add_(converters * self.converter.zero_a / ampere)
 
-    def _noisy(self, units: Tensor, rows: Tensor, step: int, first_sample: int) -> Tensor:
+    def _noisy(self, values: Tensor, rows: Tensor, step: int, first_sample: int, unit: float) -> Tensor:
         """Adds the read noise of every cell, drawn per sample and step so that it does not depend on the batch."""
         if self.squares is None:
-            return units
-        spread = torch.matmul(self.squares, rows).sqrt_().mul_(self.structure.read_noise)
+            return values
+        spread = torch.matmul(self.squares, rows).sqrt_().mul_(self.structure.read_noise * unit)
         for i, sample in enumerate(spread):
             sample.mul_(normal(tuple(sample.shape), self.seed, self.layer.name, "read", first_sample + i, step).to(sample.device))
-        return units.add_(spread)
+        return values.add_(spread)
 
-    def _widen(self, units: Tensor, ampere: float) -> None:
+    def _widen(self, current: Tensor, ampere: float) -> None:
         """Set the converter's range on the currents seen so far."""
         s = self.structure
         assert s.adc_bits is not None
@@ -248,10 +250,9 @@ class CrossbarLayer(nn.Module):
             top = blocks * s.crossbar_size * s.g_on_siemens * s.v_read
             self.converter = Converter(s.adc_bits, top)
             return
-        picked = units.flatten()[:: max(1, units.numel() // 200_000)]
-        self._seen = [torch.cat([*self._seen, picked * ampere])[-2_000_000:]]
-        edge = (1.0 - s.adc_coverage) / 2
-        low, high = (float(v) for v in torch.quantile(self._seen[0][:: max(1, self._seen[0].numel() // 1_000_000)].double(), torch.tensor([edge, 1.0 - edge], dtype=torch.float64)))
+        self._seen = torch.cat([self._seen, current.flatten()[:: current.numel() // CALIBRATION_CURRENTS + 1]])
+        outside = int(len(self._seen) * (1.0 - s.adc_coverage) / 2)
+        low, high = (float(self._seen.kthvalue(k).values) for k in (outside + 1, len(self._seen) - outside))
         # At least one code step wide, so that a layer that was silent during calibration still has a range.
         self.converter = Converter(s.adc_bits, max(high - low, ampere), low)
 

@@ -25,6 +25,11 @@
     document.documentElement.dataset.drawn = String(views.size);
     document.documentElement.dataset.failed = String(failed);
   }
+  let width = innerWidth, timer = 0;
+  addEventListener("resize", () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => { if (innerWidth !== width) { width = innerWidth; drawAll(true); } }, 200);
+  });
   dark.addEventListener("change", () => { views.forEach((v) => v.finalize()); views.clear(); drawAll(true); });
 
   // Data of figures: what is drawn, without the fields that only serve drawing.
