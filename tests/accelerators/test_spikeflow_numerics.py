@@ -12,7 +12,7 @@ from truejoule.circuit import Wires, reference
 from truejoule.numerics.quantise import integer_weights
 from truejoule.numerics.schemes import SCHEMES
 
-from .networks import ReluNet, SpikingNet, images
+from small_networks import ReluNet, SpikingNet, images
 
 PERFECT = dict(adc_bits=None, r_wl="0 ohm", r_bl="0 ohm", programming_variation=0.0)
 

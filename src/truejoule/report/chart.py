@@ -54,7 +54,11 @@ def spec(rows: list[Row], layers: list[Spec], *, height: int, alt: str, **more: 
 def axis(values: Iterable[float], unit: str, title: str, **more: Any) -> Spec:
     """A quantitative axis whose title carries the unit that suits the data; the data stay in SI."""
     scale, symbol = unit_of(values, unit)
-    return {"title": f"{title} ({symbol})" if symbol else title, "labelExpr": f"format(datum.value / {scale!r}, '.6~g')", **more}
+    return {
+        "title": f"{title} ({symbol})" if symbol else title,
+        "labelExpr": f"format(datum.value / {scale!r}, '.6~g')",
+        **more,
+    }
 
 
 def tooltip(**titles: str) -> list[Spec]:
@@ -84,7 +88,13 @@ def heading(text: str = "bar", value: str = "total", *, order: list[str]) -> lis
     return [
         {
             "transform": [rows],
-            "mark": {"type": "text", "align": "left", "baseline": "bottom", "dy": -10, "limit": {"expr": f"max({CONTAINER} - 115, 60)"}},
+            "mark": {
+                "type": "text",
+                "align": "left",
+                "baseline": "bottom",
+                "dy": -10,
+                "limit": {"expr": f"max({CONTAINER} - 115, 60)"},
+            },
             "encoding": {"y": y, "x": {"value": 0}, "text": {"field": text}},
         },
         {
@@ -97,13 +107,32 @@ def heading(text: str = "bar", value: str = "total", *, order: list[str]) -> lis
 
 def theme(kind: str) -> Spec:
     """Vega configuration for ``"light"``, ``"dark"`` or ``"paper"``; backgrounds are transparent except on paper."""
-    text, soft, line = {"light": ("#1D2128", "#5A6270", "#DCDFE4"), "dark": ("#E9EBEE", "#A3ABB8", "#343A45"), "paper": ("#000000", "#333333", "#D9D9D9")}[kind]
+    text, soft, line = {
+        "light": ("#1D2128", "#5A6270", "#DCDFE4"),
+        "dark": ("#E9EBEE", "#A3ABB8", "#343A45"),
+        "paper": ("#000000", "#333333", "#D9D9D9"),
+    }[kind]
     size = 7 if kind == "paper" else 12
-    axis = {"domain": False, "ticks": False, "labelColor": soft, "titleColor": soft, "gridColor": line, "labelFontSize": size, "titleFontSize": size, "titleFontWeight": "normal", "labelPadding": 6,
-            "titlePadding": 8, "gridWidth": 0.5 if kind == "paper" else 1, "domainColor": line, "tickColor": line}  # fmt: skip
+    axis = {
+        "domain": False,
+        "ticks": False,
+        "labelColor": soft,
+        "titleColor": soft,
+        "gridColor": line,
+        "labelFontSize": size,
+        "titleFontSize": size,
+        "titleFontWeight": "normal",
+        "labelPadding": 6,
+        "titlePadding": 8,
+        "gridWidth": 0.5 if kind == "paper" else 1,
+        "domainColor": line,
+        "tickColor": line,
+    }
     return {
         "background": "#FFFFFF" if kind == "paper" else "transparent",
-        "font": "Helvetica, Arial, sans-serif" if kind == "paper" else "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif",
+        "font": "Helvetica, Arial, sans-serif"
+        if kind == "paper"
+        else "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif",
         "padding": {"left": 1, "top": 1, "right": 6, "bottom": 6},
         "view": {"stroke": None},
         "text": {"color": text, "fontSize": size},
@@ -111,6 +140,16 @@ def theme(kind: str) -> Spec:
         "axis": axis,
         "axisY": {"grid": False, "labelColor": text},
         "axisBand": {"grid": False},
-        "legend": {"labelColor": text, "titleColor": soft, "labelFontSize": size, "titleFontSize": size, "titleFontWeight": "normal", "symbolSize": 30 if kind == "paper" else 90, "rowPadding": 4,
-                   "columnPadding": 12, "gradientLength": 120, "gradientThickness": 6 if kind == "paper" else 10},
-    }  # fmt: skip
+        "legend": {
+            "labelColor": text,
+            "titleColor": soft,
+            "labelFontSize": size,
+            "titleFontSize": size,
+            "titleFontWeight": "normal",
+            "symbolSize": 30 if kind == "paper" else 90,
+            "rowPadding": 4,
+            "columnPadding": 12,
+            "gradientLength": 120,
+            "gradientThickness": 6 if kind == "paper" else 10,
+        },
+    }

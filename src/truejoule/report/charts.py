@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from truejoule.errors import InputError, did_you_mean
-from truejoule.report.bars import accuracy_chart, area_chart, energy_chart, latency_chart, layers_chart, proxy_chart, steps_chart
+from truejoule.report.bars import (
+    accuracy_chart,
+    area_chart,
+    energy_chart,
+    latency_chart,
+    layers_chart,
+    proxy_chart,
+    steps_chart,
+)
 from truejoule.report.chart import Chart as Chart
 from truejoule.report.chart import theme as theme
 from truejoule.report.maps import activity_chart, tiles_chart, wires_chart
 from truejoule.report.numbers import Evaluation
 
-SHARED: dict[str, Callable[[Sequence[Evaluation]], Chart]] = {"accuracy": accuracy_chart, "energy": energy_chart, "proxy": proxy_chart}
+SHARED: dict[str, Callable[[Sequence[Evaluation]], Chart]] = {
+    "accuracy": accuracy_chart,
+    "energy": energy_chart,
+    "proxy": proxy_chart,
+}
 """Figures that can show several evaluations together."""
 
 SINGLE: dict[str, Callable[[Evaluation], Chart]] = {
@@ -38,16 +50,27 @@ def chart(evaluations: Evaluation | Sequence[Evaluation], name: str) -> Chart:
     """
     several = [evaluations] if isinstance(evaluations, dict) else list(evaluations)
     if name not in NAMES:
-        raise InputError(f"unknown figure {name!r}", got=name, expected="one of " + ", ".join(NAMES), fix=did_you_mean(name, NAMES))
+        raise InputError(
+            f"unknown figure {name!r}", got=name, expected="one of " + ", ".join(NAMES), fix=did_you_mean(name, NAMES)
+        )
     if not several:
         raise InputError("no evaluation to show", where=f"figure {name!r}", expected="at least one evaluation")
     if name in SHARED:
         return SHARED[name](several)
     if len(several) > 1:
-        raise InputError(f"figure {name!r} shows one evaluation", got=f"{len(several)} evaluations", fix="draw it for each one, or choose one of " + ", ".join(SHARED))
+        raise InputError(
+            f"figure {name!r} shows one evaluation",
+            got=f"{len(several)} evaluations",
+            fix="draw it for each one, or choose one of " + ", ".join(SHARED),
+        )
     missing = absent(several[0], name)
     if missing:
-        raise InputError(f"no data for figure {name!r}", where=several[0]["title"], got=missing, fix="choose one of " + ", ".join(available(several[0])))
+        raise InputError(
+            f"no data for figure {name!r}",
+            where=several[0]["title"],
+            got=missing,
+            fix="choose one of " + ", ".join(available(several[0])),
+        )
     return SINGLE[name](several[0])
 
 

@@ -70,7 +70,11 @@ def ordered(components: Iterable[str]) -> list[str]:
 
     def key(name: str) -> tuple[int, int, str]:
         members = COMPONENTS[family(name)]
-        return families.index(family(name)), members.index(name.lower()) if name.lower() in members else len(members), name
+        return (
+            families.index(family(name)),
+            members.index(name.lower()) if name.lower() in members else len(members),
+            name,
+        )
 
     return sorted(dict.fromkeys(components), key=key)
 

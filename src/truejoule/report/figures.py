@@ -19,7 +19,14 @@ WIDTHS = {"single": 252, "double": 504}
 """Column widths in points: 3.5 in and 7 in."""
 
 
-def figure(evaluation: Evaluation | Sequence[Evaluation], name: str, path: str | Path, *, column: str = "single", layer: str = "") -> Path:
+def figure(
+    evaluation: Evaluation | Sequence[Evaluation],
+    name: str,
+    path: str | Path,
+    *,
+    column: str = "single",
+    layer: str = "",
+) -> Path:
     """Write one figure of an evaluation (or of several, where it can show them) as SVG, PDF or PNG after the ending of ``path``.
 
     Parameters
@@ -34,9 +41,20 @@ def figure(evaluation: Evaluation | Sequence[Evaluation], name: str, path: str |
     target = Path(path)
     kind = target.suffix.lower().lstrip(".")
     if kind not in FORMATS:
-        raise InputError(f"cannot write a figure as {kind or 'a file without an ending'!r}", where=str(target), got=kind or None, expected="a name that ends in .svg, .pdf or .png", fix=did_you_mean(kind, FORMATS))
+        raise InputError(
+            f"cannot write a figure as {kind or 'a file without an ending'!r}",
+            where=str(target),
+            got=kind or None,
+            expected="a name that ends in .svg, .pdf or .png",
+            fix=did_you_mean(kind, FORMATS),
+        )
     if column not in WIDTHS:
-        raise InputError(f"unknown column width {column!r}", got=column, expected="single (3.5 in) or double (7 in)", fix=did_you_mean(column, WIDTHS))
+        raise InputError(
+            f"unknown column width {column!r}",
+            got=column,
+            expected="single (3.5 in) or double (7 in)",
+            fix=did_you_mean(column, WIDTHS),
+        )
     drawn = chart(evaluation, name)
     if layer:
         one = evaluation if isinstance(evaluation, dict) else evaluation[0]
@@ -50,7 +68,11 @@ def figure(evaluation: Evaluation | Sequence[Evaluation], name: str, path: str |
 
     width = WIDTHS[column] if not drawn.max_width else min(WIDTHS[column], drawn.max_width)
     # No container here: what the page computes from its width is told the width, at the size of the type on paper.
-    spec = json.loads(json.dumps(drawn.spec).replace(CONTAINER, f"{width / 0.6:.0f}").replace(f"width - {RESERVE}", f"width - {0.6 * RESERVE:.0f}"))
+    spec = json.loads(
+        json.dumps(drawn.spec)
+        .replace(CONTAINER, f"{width / 0.6:.0f}")
+        .replace(f"width - {RESERVE}", f"width - {0.6 * RESERVE:.0f}")
+    )
     spec |= {"width": width, "autosize": {"type": "fit-x", "contains": "padding"}}
     # Type is smaller on paper, so rows are too.
     spec["height"] = round(0.62 * spec["height"])

@@ -40,6 +40,11 @@ def span(low: float, high: float, unit: str) -> str:
     return f"{number if number and last.endswith(' ' + symbol) else first} to {last}"
 
 
+def band(ends: Sequence[float], unit: str) -> str:
+    """The span of a pair of ends."""
+    return span(ends[0], ends[1], unit)
+
+
 def unit_of(values: Iterable[float], unit: str) -> tuple[float, str]:
     """Scale and symbol of the unit that suits the largest value: ``(1e-6, "µJ")``."""
     largest = max((abs(v) for v in values), default=0.0)
@@ -107,11 +112,13 @@ def verdicts(evaluations: Sequence[Evaluation]) -> list[str]:
         if a["energy_j"] > b["energy_j"]:
             first, a, second, b = second, b, first, a
         if a["energy_band_j"][1] < b["energy_band_j"][0]:
-            found.append(f"{first} beats {second} in energy: {format_si(a['energy_j'], 'J')} against {format_si(b['energy_j'], 'J')}, outside the uncertainty bands.")
+            found.append(
+                f"{first} beats {second} in energy: {format_si(a['energy_j'], 'J')} against {format_si(b['energy_j'], 'J')}, outside the uncertainty bands."
+            )
         else:
             found.append(
                 f"{first} and {second}: no verdict in energy; the bands overlap "
-                f"({span(*a['energy_band_j'], 'J')} against {span(*b['energy_band_j'], 'J')})."
+                f"({band(a['energy_band_j'], 'J')} against {band(b['energy_band_j'], 'J')})."
             )
     return found
 

@@ -34,7 +34,11 @@ def page(evaluations: Sequence[Evaluation], title: str = "truejoule report") -> 
     InputError : when there is nothing to show.
     """
     if not evaluations:
-        raise InputError("no evaluation to report", expected="at least one evaluation in its JSON form", fix="run `truejoule evaluate` first")
+        raise InputError(
+            "no evaluation to report",
+            expected="at least one evaluation in its JSON form",
+            fix="run `truejoule evaluate` first",
+        )
     shared: dict[str, Chart] = {}
     if len(evaluations) > 1:
         shared = {name: chart(evaluations, name) for name in ("accuracy", "energy", "proxy")}
@@ -43,19 +47,23 @@ def page(evaluations: Sequence[Evaluation], title: str = "truejoule report") -> 
     figures = {f"shared-{name}": _embedded(drawn) for name, drawn in shared.items()}
     for panel in panels:
         figures |= {f"{panel['id']}-{name}": _embedded(drawn) for name, drawn in panel["figures"].items()}
-    return _environment().get_template("report.html.j2").render(
-        title=title,
-        several=len(evaluations) > 1,
-        panels=panels,
-        shared=shared,
-        metrics=_metrics(evaluations),
-        verdicts=numbers.verdicts(evaluations),
-        names=names,
-        css=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
-        script=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
-        bundle=_bundle(),
-        data=embed({"figures": figures, "themes": {kind: theme(kind) for kind in ("light", "dark")}}),
-        evaluations=embed(evaluations),
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            title=title,
+            several=len(evaluations) > 1,
+            panels=panels,
+            shared=shared,
+            metrics=_metrics(evaluations),
+            verdicts=numbers.verdicts(evaluations),
+            names=names,
+            css=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+            script=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
+            bundle=_bundle(),
+            data=embed({"figures": figures, "themes": {kind: theme(kind) for kind in ("light", "dark")}}),
+            evaluations=embed(evaluations),
+        )
     )
 
 
@@ -72,15 +80,30 @@ def _bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed, about 0.9 MB; making it takes a second."""
     import vl_convert
 
-    return vl_convert.javascript_bundle().replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    bundle = vl_convert.javascript_bundle()  # pyright: ignore[reportCallIssue]
+    return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 @cache
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"si": format_si, "percent": numbers.percent, "count": numbers.count, "share": numbers.share, "accuracy": numbers.accuracy, "ratio": numbers.ratio, "value": _value}
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "si": format_si,
+        "percent": numbers.percent,
+        "count": numbers.count,
+        "share": numbers.share,
+        "accuracy": numbers.accuracy,
+        "ratio": numbers.ratio,
+        "value": _value,
+    }
     environment.filters["density"] = numbers.density
     environment.filters["tight"] = lambda text: _BREAK.sub("\u00a0", text)
     environment.globals |= {"span": numbers.span}
@@ -102,8 +125,17 @@ def _panel(e: Evaluation, name: str, key: str) -> dict[str, Any]:
         heard = {k: v for k, v in chip["snr_db"].items() if v is not None}
         worst = min(heard, key=lambda k: heard[k]) if heard else None
         clipped = max(chip["clipped"], key=lambda k: chip["clipped"][k]) if chip["clipped"] else None
-        chips.append({**chip, "worst": f"{heard[worst]:.1f} dB ({worst})" if worst is not None else "–", "worst_db": heard[worst] if worst is not None else None,
-                      "most_clipped": f"{numbers.percent(chip['clipped'][clipped], 2)} ({clipped})" if clipped is not None else "–", "clipped_share": chip["clipped"][clipped] if clipped is not None else 0.0})  # fmt: skip
+        chips.append(
+            {
+                **chip,
+                "worst": f"{heard[worst]:.1f} dB ({worst})" if worst is not None else "–",
+                "worst_db": heard[worst] if worst is not None else None,
+                "most_clipped": f"{numbers.percent(chip['clipped'][clipped], 2)} ({clipped})"
+                if clipped is not None
+                else "–",
+                "clipped_share": chip["clipped"][clipped] if clipped is not None else 0.0,
+            }
+        )
     return {
         "id": key,
         "e": e,
@@ -111,10 +143,27 @@ def _panel(e: Evaluation, name: str, key: str) -> dict[str, Any]:
         "change": numbers.accuracy_change(e),
         "figures": {figure: chart(e, figure) for figure in available(e)},
         "components": [
-            {"name": c, "energy_j": v, "bar": v / largest if largest else 0.0, "share": numbers.share(v, total), "colour": colour(c), "ideal_j": ideal.get(c, 0.0), "receipt": numbers.receipts((r for r in e["ledger"] if r["component"] == c), layers=True)}
+            {
+                "name": c,
+                "energy_j": v,
+                "bar": v / largest if largest else 0.0,
+                "share": numbers.share(v, total),
+                "colour": colour(c),
+                "ideal_j": ideal.get(c, 0.0),
+                "receipt": numbers.receipts((r for r in e["ledger"] if r["component"] == c), layers=True),
+            }
             for c, v in numbers.rising(e["by_component"])
         ],
-        "layers": [{"name": layer, "energy_j": v, "share": numbers.share(v, total), "asks": loops.get(layer), "stack": _stack(e, layer)} for layer, v in e["by_layer"].items()],
+        "layers": [
+            {
+                "name": layer,
+                "energy_j": v,
+                "share": numbers.share(v, total),
+                "asks": loops.get(layer),
+                "stack": _stack(e, layer),
+            }
+            for layer, v in e["by_layer"].items()
+        ],
         "ledger": sorted(e["ledger"], key=lambda r: -r["total_j"]),
         "chips": chips,
         "activity": _activity(e),
@@ -133,11 +182,15 @@ def _activity(e: Evaluation) -> list[dict[str, Any]]:
         for run in ("hardware", "ideal"):
             a = ((e["activity"][run] or {}).get("layers") or {}).get(layer["name"])
             steps = len(a["input_density"]) if a else 0
-            row[run] = {
-                "input": sum(a["input_density"]) / steps,
-                "windows": sum(a["active_patches"]) / steps,
-                "spikes": sum(a["spikes"]) / layer["outputs"] if layer["neuron"] and layer["outputs"] else None,
-            } if a and steps else None  # fmt: skip
+            row[run] = (
+                {
+                    "input": sum(a["input_density"]) / steps,
+                    "windows": sum(a["active_patches"]) / steps,
+                    "spikes": sum(a["spikes"]) / layer["outputs"] if layer["neuron"] and layer["outputs"] else None,
+                }
+                if a and steps
+                else None
+            )
         if row["hardware"] or row["ideal"]:
             rows.append(row)
     return rows
@@ -152,18 +205,38 @@ def _stack(e: Evaluation, layer: str) -> str:
 def _metrics(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
     """Rows of the side-by-side table: every quantity with its ratio to the first evaluation."""
 
-    def row(title: str, texts: list[str], values: list[float] | None = None, notes: list[str] | None = None) -> dict[str, Any]:
-        ratios = [numbers.ratio(v, values[0]) if i else "" for i, v in enumerate(values)] if values else ["" for _ in texts]
-        return {"title": title, "cells": [{"text": t, "ratio": r, "note": n} for t, r, n in zip(texts, ratios, notes or ["" for _ in texts], strict=True)]}
+    def row(
+        title: str, texts: list[str], values: list[float] | None = None, notes: list[str] | None = None
+    ) -> dict[str, Any]:
+        ratios = (
+            [numbers.ratio(v, values[0]) if i else "" for i, v in enumerate(values)] if values else ["" for _ in texts]
+        )
+        return {
+            "title": title,
+            "cells": [
+                {"text": t, "ratio": r, "note": n}
+                for t, r, n in zip(texts, ratios, notes or ["" for _ in texts], strict=True)
+            ],
+        }
 
     def quantity(title: str, key: str, unit: str, band: str = "") -> dict[str, Any]:
         values = [e[key] for e in evaluations]
-        return row(title, [format_si(v, unit) for v in values], values, [numbers.span(*e[band], unit) for e in evaluations] if band else None)
+        return row(
+            title,
+            [format_si(v, unit) for v in values],
+            values,
+            [numbers.band(e[band], unit) for e in evaluations] if band else None,
+        )
 
     edp = [e["edp_js"]["mean_per_sample"] for e in evaluations]
     return [
         row("accuracy, ideal", [numbers.percent(e["ideal_accuracy"]["value"]) for e in evaluations]),
-        row("accuracy on the hardware", [numbers.percent(e["accuracy"]["value"]) for e in evaluations], None, [f"{100 * e['accuracy']['low']:.1f} to {numbers.percent(e['accuracy']['high'])}" for e in evaluations]),
+        row(
+            "accuracy on the hardware",
+            [numbers.percent(e["accuracy"]["value"]) for e in evaluations],
+            None,
+            [f"{100 * e['accuracy']['low']:.1f} to {numbers.percent(e['accuracy']['high'])}" for e in evaluations],
+        ),
         quantity("energy", "energy_j", "J", "energy_band_j"),
         quantity("latency", "latency_s", "s"),
         quantity("area", "area_m2", "m2", "area_band_m2"),

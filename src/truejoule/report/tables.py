@@ -27,10 +27,13 @@ def summary(evaluations: Sequence[Evaluation]) -> Table:
         a = e["accuracy"]
         table.add_row(
             _plain(name),
-            _two(numbers.accuracy_change(e), f"{100 * a['low']:.1f} to {numbers.percent(a['high'])}, {numbers.count(a['samples'])} samples"),
-            _two(format_si(e["energy_j"], "J"), numbers.span(*e["energy_band_j"], "J")),
+            _two(
+                numbers.accuracy_change(e),
+                f"{100 * a['low']:.1f} to {numbers.percent(a['high'])}, {numbers.count(a['samples'])} samples",
+            ),
+            _two(format_si(e["energy_j"], "J"), numbers.band(e["energy_band_j"], "J")),
             format_si(e["latency_s"], "s"),
-            _two(format_si(e["area_m2"], "m2"), numbers.span(*e["area_band_m2"], "m2")),
+            _two(format_si(e["area_m2"], "m2"), numbers.band(e["area_band_m2"], "m2")),
             format_si(e["edp_js"]["mean_per_sample"], "Js"),
         )
     return table
@@ -44,15 +47,31 @@ def breakdown(evaluation: Evaluation, by: Literal["component", "layer"] = "compo
     InputError : for another grouping.
     """
     if by not in ("component", "layer"):
-        raise InputError(f"cannot group energy by {by!r}", got=by, expected="component or layer", fix=did_you_mean(str(by), ("component", "layer")))
+        raise InputError(
+            f"cannot group energy by {by!r}",
+            got=by,
+            expected="component or layer",
+            fix=did_you_mean(str(by), ("component", "layer")),
+        )
     groups = evaluation[f"by_{by}"]
     rows = numbers.rising(groups) if by == "component" else list(groups.items())
     largest = max(groups.values(), default=0.0)
     table = _table(by, "energy", "share", "", right=(1, 2))
     for name, energy in rows:
-        table.add_row(_plain(name), format_si(energy, "J"), numbers.share(energy, evaluation["energy_j"]), _bar(energy, largest, colour(name) if by == "component" else HARDWARE))
+        table.add_row(
+            _plain(name),
+            format_si(energy, "J"),
+            numbers.share(energy, evaluation["energy_j"]),
+            _bar(energy, largest, colour(name) if by == "component" else HARDWARE),
+        )
     table.add_section()
-    table.add_row("sum", format_si(evaluation["energy_j"], "J"), "100 %", _plain(numbers.span(*evaluation["energy_band_j"], "J"), "dim"), style="bold")
+    table.add_row(
+        "sum",
+        format_si(evaluation["energy_j"], "J"),
+        "100 %",
+        _plain(numbers.band(evaluation["energy_band_j"], "J"), "dim"),
+        style="bold",
+    )
     return table
 
 
@@ -64,18 +83,39 @@ def comparison(evaluations: Sequence[Evaluation]) -> Group:
         raise InputError("nothing to compare", expected="at least one evaluation")
     table = _table("per inference", *numbers.labels(evaluations), right=tuple(range(1, len(evaluations) + 1)))
     table.add_row("accuracy, ideal", *(numbers.percent(e["ideal_accuracy"]["value"]) for e in evaluations))
-    table.add_row("accuracy, hardware", *(_two(numbers.percent(e["accuracy"]["value"]), f"{100 * e['accuracy']['low']:.1f} to {numbers.percent(e['accuracy']['high'])}") for e in evaluations))
+    table.add_row(
+        "accuracy, hardware",
+        *(
+            _two(
+                numbers.percent(e["accuracy"]["value"]),
+                f"{100 * e['accuracy']['low']:.1f} to {numbers.percent(e['accuracy']['high'])}",
+            )
+            for e in evaluations
+        ),
+    )
     for title, unit, values, bands in (
         ("energy", "J", [e["energy_j"] for e in evaluations], [e["energy_band_j"] for e in evaluations]),
         ("latency", "s", [e["latency_s"] for e in evaluations], None),
         ("area", "m2", [e["area_m2"] for e in evaluations], [e["area_band_m2"] for e in evaluations]),
         ("energy-delay product", "Js", [e["edp_js"]["mean_per_sample"] for e in evaluations], None),
     ):
-        table.add_row(title, *(_two(_versus(v, values[0], unit, i), numbers.span(*bands[i], unit) if bands else "") for i, v in enumerate(values)))
+        table.add_row(
+            title,
+            *(
+                _two(_versus(v, values[0], unit, i), numbers.band(bands[i], unit) if bands else "")
+                for i, v in enumerate(values)
+            ),
+        )
     shared = dict.fromkeys(c for e in evaluations for c in e["by_component"])
     table.add_section()
     for component in sorted(shared, key=lambda c: -max(e["by_component"].get(c, 0.0) for e in evaluations)):
-        table.add_row(_plain(component, "dim"), *(format_si(e["by_component"][component], "J") if component in e["by_component"] else "–" for e in evaluations))
+        table.add_row(
+            _plain(component, "dim"),
+            *(
+                format_si(e["by_component"][component], "J") if component in e["by_component"] else "–"
+                for e in evaluations
+            ),
+        )
     return Group(table, *(_plain(line) for line in numbers.verdicts(evaluations)))
 
 
@@ -84,12 +124,36 @@ def layers(workload: dict[str, Any]) -> Table:
     table = _table("layer", "operation", "shape", "weights", "MACs / step", "bits", "neuron", right=(3, 4, 5))
     for x in workload["layers"]:
         weighted = bool(x["weights"])
-        table.add_row(_plain(x["name"]), x["op"], _plain(x["loops"]), numbers.count(x["weights"]) if weighted else "–", numbers.count(x["macs"]) if x["macs"] else "–",
-                      f"{x['weight_bits']} × {x['input_bits']}" if weighted else "–", _plain(x["neuron"] or ""))  # fmt: skip
+        table.add_row(
+            _plain(x["name"]),
+            x["op"],
+            _plain(x["loops"]),
+            numbers.count(x["weights"]) if weighted else "–",
+            numbers.count(x["macs"]) if x["macs"] else "–",
+            f"{x['weight_bits']} × {x['input_bits']}" if weighted else "–",
+            _plain(x["neuron"] or ""),
+        )
     table.add_section()
-    table.add_row("sum", "", f"over {workload['time_steps']} time steps", numbers.count(workload["weights"]), numbers.count(workload["macs"]), "", "", style="bold")
+    table.add_row(
+        "sum",
+        "",
+        f"over {workload['time_steps']} time steps",
+        numbers.count(workload["weights"]),
+        numbers.count(workload["macs"]),
+        "",
+        "",
+        style="bold",
+    )
     for x in workload["not_understood"]:
-        table.add_row(_plain(x["where"]), _plain(x["operation"]), _plain("not understood: " + x["reason"], "yellow"), "", "", "", "")
+        table.add_row(
+            _plain(x["where"]),
+            _plain(x["operation"]),
+            _plain("not understood: " + x["reason"], "yellow"),
+            "",
+            "",
+            "",
+            "",
+        )
     return table
 
 

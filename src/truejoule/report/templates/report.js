@@ -130,6 +130,11 @@
       other.tabIndex = chosen ? 0 : -1;
       document.getElementById(other.getAttribute("aria-controls")).hidden = !chosen;
     }
+    // A figure that is not shown has no width to keep to: it is drawn anew when it is shown again.
+    for (const box of document.querySelectorAll(".plot")) {
+      const key = box.dataset.figure;
+      if (box.offsetParent === null && views.has(key)) { views.get(key).finalize(); views.delete(key); box.replaceChildren(); }
+    }
     drawAll();
   }
   tabs.forEach((tab, i) => {

@@ -1,0 +1,122 @@
+"""The page: safe against names, silent on the network, and true to the JSON."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from truejoule.errors import InputError
+from truejoule.report import page
+from truejoule.report.numbers import labels, verdicts
+from truejoule.report.page import _bundle, embed
+from truejoule.units import format_si
+
+
+class Reader(HTMLParser):
+    """Collects elements, the text with a ``data-value``, and what scripts hold."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.values: dict[str, list[str]] = {}
+        self.scripts: list[str] = []
+        self._inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._inside = dict(attrs).get("data-value") or ("<script>" if tag == "script" else "")
+
+    def handle_endtag(self, tag):
+        self._inside = ""
+
+    def handle_data(self, data):
+        if self._inside == "<script>":
+            self.scripts.append(data)
+        elif self._inside:
+            self.values.setdefault(self._inside, []).append(data)
+
+
+def test_numbers_are_those_of_the_json(evaluation):
+    found = Reader(page([evaluation]))
+    assert set(found.values["energy_j"]) == {format_si(evaluation["energy_j"], "J")}
+    assert found.values["latency_s"] == [format_si(evaluation["latency_s"], "s")]
+    assert found.values["area_m2"] == [format_si(evaluation["area_m2"], "m2")]
+    assert found.values["accuracy"] == [
+        f"{100 * evaluation['ideal_accuracy']['value']:.1f} → {100 * evaluation['accuracy']['value']:.1f} %"
+    ]
+    totals = [float(a["data-total"]) for tag, a in found.tags if tag == "tr" and "data-total" in a]
+    assert len(totals) == len(evaluation["ledger"])
+    assert sum(totals) == pytest.approx(evaluation["energy_j"], rel=1e-9)
+    assert json.loads(found.scripts[1]) == [evaluation]
+
+
+def test_figures_carry_the_numbers_of_the_json(evaluation):
+    figures = json.loads(Reader(page([evaluation])).scripts[0])["figures"]
+    energy = figures["e0-energy"]["spec"]["data"]["values"]
+    assert sum(r["energy_j"] for r in energy if r["_bar"] == "0") == pytest.approx(evaluation["energy_j"], rel=1e-9)
+    layers = figures["e0-layers"]["spec"]["data"]["values"]
+    assert sum(r["energy_j"] for r in layers) == pytest.approx(evaluation["energy_j"], rel=1e-9)
+    assert sum(r["energy_j"] for r in figures["e0-steps"]["spec"]["data"]["values"]) == pytest.approx(
+        evaluation["energy_j"], rel=1e-9
+    )
+
+
+def test_no_resource_is_loaded(evaluation):
+    text = page([evaluation])
+    own = text.replace(_bundle(), "")
+    assert len(own) < len(text) - 800_000
+    for tag, attributes in Reader(own).tags:
+        for name in ("src", "href", "srcset", "action", "data"):
+            assert not re.match(r"\s*(https?:)?//", attributes.get(name) or ""), (tag, attributes)
+    assert not re.search(r"url\(\s*['\"]?(https?:)?//|@import", own)
+    assert "default-src 'none'" in text
+    assert len(text) < 1_600_000
+
+
+def test_hostile_names_stay_text(hostile):
+    text = page([hostile], title=hostile["title"])
+    assert text.count("</script>") == 4
+    found = Reader(text)
+    assert not [a for tag, a in found.tags if tag == "img" or "onerror" in a]
+    assert "49" not in re.findall(r"<title>(.*?)</title>", text)[0]
+    assert json.loads(found.scripts[1]) == [hostile]
+
+
+def test_embedded_json_round_trips():
+    value = {"</script>": ["<!--", "&", "\u2028", "é"]}
+    text = embed(value)
+    assert "<" not in text and json.loads(text) == value
+
+
+def test_several_evaluations_are_told_apart(evaluation):
+    other = copy.deepcopy(evaluation)
+    assert len(set(labels([evaluation, other]))) == 2
+    found = Reader(page([evaluation, other]))
+    assert len([a for _, a in found.tags if a.get("role") == "tab"]) == 2
+    assert len({a["id"] for _, a in found.tags if "id" in a}) == len([a for _, a in found.tags if "id" in a])
+
+
+def test_a_verdict_needs_bands_that_do_not_overlap(evaluation):
+    other = copy.deepcopy(evaluation)
+    other["title"], other["energy_j"], other["energy_band_j"] = "Other", 1e-6, [0.9e-6, 1.1e-6]
+    assert "Other beats" in verdicts([evaluation, other])[0]
+    other["energy_band_j"] = [0.9e-6, evaluation["energy_band_j"][0]]
+    assert "no verdict" in verdicts([evaluation, other])[0]
+
+
+def test_sections_without_data_are_left_out(evaluation):
+    evaluation["drops"], evaluation["alternatives"], evaluation["warnings"] = [], [], []
+    evaluation["activity"]["hardware"] = None
+    evaluation["mapping"]["placements"] = []
+    text = page([evaluation])
+    assert 'id="e0-wires"' not in text and 'class="notice" role="note"' not in text
+
+
+def test_nothing_to_show_is_an_input_error():
+    with pytest.raises(InputError):
+        page([])
