@@ -58,7 +58,14 @@ class ReluNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         twin = SpikingNet()
-        self.conv1, self.norm1, self.conv2, self.norm2, self.pool, self.fc = twin.conv1, twin.norm1, twin.conv2, twin.norm2, twin.pool, twin.fc
+        self.conv1, self.norm1, self.conv2, self.norm2, self.pool, self.fc = (
+            twin.conv1,
+            twin.norm1,
+            twin.conv2,
+            twin.norm2,
+            twin.pool,
+            twin.fc,
+        )
         self.relu1, self.relu2 = nn.ReLU(), nn.ReLU()
         self.eval()
 

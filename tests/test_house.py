@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "evaluation": NUMBERS | {"accelerators", "evaluation_json", "receipt"},
     "evaluation_json": NUMBERS | {"evaluation"},
     "receipt": GROUND,
-    "pipeline": NUMBERS | {"evaluation", "mitigation", "accelerators", "network", "numerics"},
+    "pipeline": NUMBERS | {"samples", "evaluation", "mitigation", "accelerators", "network", "numerics"},
+    "samples": GROUND,
     "experiment": GROUND | {"pipeline", "evaluation"},
     "reproduce": NUMBERS | {"accelerators", "pipeline", "zoo", "network"},
     "report": GROUND,
@@ -78,10 +79,19 @@ def test_files_stay_small(path):
 
 def loaded_by(statement: str) -> set[str]:
     code = f"import json, sys; {statement}; print(json.dumps(sorted(m for m in sys.modules)))"
-    return set(json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout))
+    return set(
+        json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    )
 
 
-@pytest.mark.parametrize("statement", ["import truejoule", "import truejoule.cli", "import truejoule.workload.shapes, truejoule.components.sram, truejoule.cost"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import truejoule",
+        "import truejoule.cli",
+        "import truejoule.workload.shapes, truejoule.components.sram, truejoule.cost",
+    ],
+)
 def test_importing_stays_light(statement):
     heavy = {"torch", "scipy", "numba", "matplotlib", "pandas", "vl_convert"}
     assert not heavy & loaded_by(statement)
@@ -98,7 +108,9 @@ def test_public_names_resolve():
 def test_style():
     top = SRC.parents[1]
     for command in (["ruff", "check"], ["ruff", "format", "--check"]):
-        done = subprocess.run([sys.executable, "-m", *command, "src", "tests", "benchmarks"], cwd=top, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", *command, "src", "tests", "benchmarks"], cwd=top, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stdout[-3000:]
 
 

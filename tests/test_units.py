@@ -3,10 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ValidationError
 
 from truejoule.errors import InputError
-from truejoule.units import PREFIXES, format_si, parse
+from truejoule.units import format_si, parse
 
 UNITS = ("J", "s", "V", "A", "W", "Hz", "S", "F", "m")
 

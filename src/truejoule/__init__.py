@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from truejoule.accelerators.accelerator import accelerator as accelerator
     from truejoule.errors import InputError as InputError
     from truejoule.errors import TrueJouleError as TrueJouleError
-    from truejoule.pipeline import evaluate as evaluate
     from truejoule.evaluation import Evaluation as Evaluation
     from truejoule.mitigation import Mitigation as Mitigation
     from truejoule.mitigation import Plan as Plan
     from truejoule.network import Network as Network
     from truejoule.network import observe as observe
     from truejoule.network import read as read
+    from truejoule.pipeline import evaluate as evaluate
     from truejoule.workload import Activity as Activity
     from truejoule.workload import Layer as Layer
     from truejoule.workload import Neuron as Neuron
@@ -55,7 +55,11 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'truejoule' has no attribute {name!r}")
     where = _WHERE[name]
-    found = importlib.import_module(f"truejoule.{name}") if where is None else getattr(importlib.import_module(f"truejoule.{where}"), name)
+    found = (
+        importlib.import_module(f"truejoule.{name}")
+        if where is None
+        else getattr(importlib.import_module(f"truejoule.{where}"), name)
+    )
     globals()[name] = found
     return found
 

@@ -11,7 +11,9 @@ from cyclopts import App, CycloptsError, Parameter
 
 from truejoule.errors import InputError, TrueJouleError
 
-app = App(name="truejoule", help="What a trained network truly costs, and how accurate it stays, on real inference hardware.")
+app = App(
+    name="truejoule", help="What a trained network truly costs, and how accurate it stays, on real inference hardware."
+)
 accelerators = App(name="accelerators", help="The machines: list them, show one.")
 app.command(accelerators)
 
@@ -20,7 +22,9 @@ RUNS = Path("truejoule-runs")
 
 
 @app.command
-def demo(*, samples: int = 1000, on: Sequence[str] = ("spikeflow",), seeds: int = 1, out: Path = RUNS, json_: Json = False) -> None:
+def demo(
+    *, samples: int = 1000, on: Sequence[str] = ("spikeflow",), seeds: int = 1, out: Path = RUNS, json_: Json = False
+) -> None:
     """Put the bundled trained spiking network and real images on a machine and write a report. Works offline.
 
     Parameters
@@ -36,11 +40,31 @@ def demo(*, samples: int = 1000, on: Sequence[str] = ("spikeflow",), seeds: int 
     """
     from truejoule import zoo
 
-    _evaluate(zoo.load("fashion_snn"), zoo.loader(batch_size=50, n=samples), on, name="Fashion-MNIST SNN", calibration=zoo.calibration(), samples=samples, seeds=seeds, device="cpu", out=out, json_=json_)
+    _evaluate(
+        zoo.load("fashion_snn"),
+        zoo.loader(batch_size=50, n=samples),
+        on,
+        name="Fashion-MNIST SNN",
+        calibration=zoo.calibration(),
+        samples=samples,
+        seeds=seeds,
+        device="cpu",
+        out=out,
+        json_=json_,
+    )
 
 
 @app.command
-def inspect(net: str, /, *, input: str, time_steps: int | None = None, time_axis: int | None = None, data: str | None = None, json_: Json = False) -> None:
+def inspect(
+    net: str,
+    /,
+    *,
+    input: str,
+    time_steps: int | None = None,
+    time_axis: int | None = None,
+    data: str | None = None,
+    json_: Json = False,
+) -> None:
     """Show what was recognised in a network, what was not, and why.
 
     Parameters
@@ -67,8 +91,20 @@ def inspect(net: str, /, *, input: str, time_steps: int | None = None, time_axis
 
 @app.command
 def evaluate(
-    net: str, /, *, data: str, on: Sequence[str] = ("spikeflow",), set: Sequence[str] = (), calibration: str | None = None, samples: int = 1000, seeds: int = 1, device: str = "cpu",
-    time_steps: int | None = None, time_axis: int | None = None, out: Path = RUNS, json_: Json = False,
+    net: str,
+    /,
+    *,
+    data: str,
+    on: Sequence[str] = ("spikeflow",),
+    set: Sequence[str] = (),
+    calibration: str | None = None,
+    samples: int = 1000,
+    seeds: int = 1,
+    device: str = "cpu",
+    time_steps: int | None = None,
+    time_axis: int | None = None,
+    out: Path = RUNS,
+    json_: Json = False,
 ) -> None:
     """Accuracy, energy, latency and area of a network on one or more machines, from one run each.
 
@@ -99,8 +135,21 @@ def evaluate(
     """
     from truejoule.network.load import load_object
 
-    _evaluate(load_object(net), load_object(data), on, name=None, calibration=load_object(calibration) if calibration else None, samples=samples, seeds=seeds, device=device, out=out, json_=json_,
-              overrides=set, time_steps=time_steps, time_axis=time_axis)
+    _evaluate(
+        load_object(net),
+        load_object(data),
+        on,
+        name=None,
+        calibration=load_object(calibration) if calibration else None,
+        samples=samples,
+        seeds=seeds,
+        device=device,
+        out=out,
+        json_=json_,
+        overrides=set,
+        time_steps=time_steps,
+        time_axis=time_axis,
+    )
 
 
 @app.command
@@ -152,7 +201,9 @@ def reproduce(paper: str | None = None, /, *, json_: Json = False) -> None:
 
 
 @app.command
-def figure(run: Path, name: str, /, *, out: Path | None = None, pdf: Annotated[bool, Parameter(negative="")] = False) -> None:
+def figure(
+    run: Path, name: str, /, *, out: Path | None = None, pdf: Annotated[bool, Parameter(negative="")] = False
+) -> None:
     """A chart of a run for a paper, as SVG (or PDF, or what the ending of --out says).
 
     Parameters
@@ -181,11 +232,22 @@ def list_accelerators(*, json_: Json = False) -> None:
     from truejoule.terminal import presets_table, show
 
     found = [preset.load(name) for name in preset.names()]
-    show([{"name": p.name, "machine": p.machine, "title": p.title, "summary": p.summary} for p in found] if json_ else presets_table(found))
+    show(
+        [{"name": p.name, "machine": p.machine, "title": p.title, "summary": p.summary} for p in found]
+        if json_
+        else presets_table(found)
+    )
 
 
 @accelerators.command(name="show")
-def show_accelerator(name: str, /, *, explain: Annotated[bool, Parameter(negative="")] = False, yaml: Annotated[bool, Parameter(negative="")] = False, json_: Json = False) -> None:
+def show_accelerator(
+    name: str,
+    /,
+    *,
+    explain: Annotated[bool, Parameter(negative="")] = False,
+    yaml: Annotated[bool, Parameter(negative="")] = False,
+    json_: Json = False,
+) -> None:
     """Every parameter of a machine with its value, unit and source.
 
     Parameters
@@ -209,10 +271,36 @@ def show_accelerator(name: str, /, *, explain: Annotated[bool, Parameter(negativ
     show([asdict(p) for p in machine.parameters] if json_ else parameters_table(machine, explain))
 
 
-HEADLINES = ("network", "accelerator", "accuracy", "ideal_accuracy", "energy_j", "energy_band_j", "latency_s", "area_m2", "edp_js", "by_component", "by_layer", "warnings", "assumptions", "provenance")
+HEADLINES = (
+    "network",
+    "accelerator",
+    "accuracy",
+    "ideal_accuracy",
+    "energy_j",
+    "energy_band_j",
+    "latency_s",
+    "area_m2",
+    "edp_js",
+    "by_component",
+    "by_layer",
+    "warnings",
+    "assumptions",
+    "provenance",
+)
 
 
-def _evaluate(net: Any, data: Any, on: Sequence[str], *, name: str | None, out: Path, json_: bool, overrides: Sequence[str] = (), seeds: int, **options: Any) -> None:
+def _evaluate(
+    net: Any,
+    data: Any,
+    on: Sequence[str],
+    *,
+    name: str | None,
+    out: Path,
+    json_: bool,
+    overrides: Sequence[str] = (),
+    seeds: int,
+    **options: Any,
+) -> None:
     """Evaluate on every machine, keep each run as soon as it is done, and show them."""
     from truejoule.accelerators import accelerator
     from truejoule.experiment import write
@@ -228,7 +316,9 @@ def _evaluate(net: Any, data: Any, on: Sequence[str], *, name: str | None, out: 
         for machine in machines:
             found.append(run(net, machine, data, name=name, seeds=range(seeds), progress=live, **options).to_json())
             folders.append(write(out, found[-1], {"report.html": page([found[-1]])}))
-    show([{k: e[k] for k in HEADLINES} | {"run": str(f)} for e, f in zip(found, folders, strict=True)]) if json_ else show_evaluations(found, folders)
+    show(
+        [{k: e[k] for k in HEADLINES} | {"run": str(f)} for e, f in zip(found, folders, strict=True)]
+    ) if json_ else show_evaluations(found, folders)
 
 
 def main() -> None:

@@ -24,7 +24,12 @@ class InputError(TrueJouleError):
     def __init__(self, what: str, *, where: str = "", got: object = None, expected: str = "", fix: str = "") -> None:
         self.what, self.where, self.got, self.expected, self.fix = what, where, got, expected, fix
         lines = [what]
-        for label, text in (("where", where), ("got", "" if got is None else _short(got)), ("expected", expected), ("fix", fix)):
+        for label, text in (
+            ("where", where),
+            ("got", "" if got is None else _short(got)),
+            ("expected", expected),
+            ("fix", fix),
+        ):
             if text:
                 lines.append(f"  {label + ':':<10}{text}")
         super().__init__("\n".join(lines))

@@ -38,7 +38,9 @@ class Accuracy:
         z = 1.959964
         p, n = right / samples, samples
         centre, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return cls(p, max((centre - spread) / (1 + z * z / n), 0.0), min((centre + spread) / (1 + z * z / n), 1.0), samples)
+        return cls(
+            p, max((centre - spread) / (1 + z * z / n), 0.0), min((centre + spread) / (1 + z * z / n), 1.0), samples
+        )
 
     def __str__(self) -> str:
         return f"{100 * self.value:.2f} % [{100 * self.low:.2f}, {100 * self.high:.2f}]"
@@ -52,6 +54,7 @@ class ChipRun:
     ----------
     accuracy : on this chip.
     agreement : share of samples with the same answer as the ideal network.
+    lost, gained : samples that only the ideal network, and only this chip, got right.
     activity, clipped, overflow, snr_db : see ``numerics.deployed.Measurement``.
     ledger : energy of this chip's own activity.
     """
@@ -59,11 +62,24 @@ class ChipRun:
     seed: int
     accuracy: Accuracy
     agreement: float
+    lost: int
+    gained: int
     activity: Activity
     clipped: Mapping[str, float]
     overflow: Mapping[str, float]
     snr_db: Mapping[str, float]
     ledger: Ledger
+
+
+def p_value(lost: int, gained: int) -> float:
+    """How likely a difference at least this large is if both networks are equally accurate: exact two-sided McNemar test on the samples that only
+    one of them got right.
+
+    Source: McNemar, Psychometrika 12 (1947) 153; exact binomial form.
+    """
+    n = lost + gained
+    tail = sum(math.comb(n, k) for k in range(min(lost, gained) + 1)) / 2**n
+    return min(1.0, 2 * tail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +132,12 @@ class Evaluation:
         if len(self.chips) == 1:
             return first
         values = [c.accuracy.value for c in self.chips]
-        return Accuracy(sum(values) / len(values), min(c.accuracy.low for c in self.chips), max(c.accuracy.high for c in self.chips), first.samples)
+        return Accuracy(
+            sum(values) / len(values),
+            min(c.accuracy.low for c in self.chips),
+            max(c.accuracy.high for c in self.chips),
+            first.samples,
+        )
 
     @property
     def activity(self) -> Activity:
@@ -136,13 +157,17 @@ class Evaluation:
 
     def verdict(self) -> str:
         """One sentence for people in a hurry."""
-        lost = 100 * (self.ideal_accuracy.value - self.accuracy.value)
-        parts = sorted(self.cost.ledger.by("component").items(), key=lambda kv: -kv[1])
-        name, energy = parts[0]
-        change = f"loses {lost:.1f} points of accuracy" if lost > 0.05 else "keeps its accuracy" if lost > -0.05 else f"gains {-lost:.1f} points of accuracy"
-        return (f"On {self.title} this network {change} ({100 * self.ideal_accuracy.value:.1f} → {100 * self.accuracy.value:.1f} %) and takes "
-                f"{format_si(self.cost.energy_j, 'J')} and {format_si(self.cost.latency_s, 's')} per inference on {format_si(self.cost.area_m2, 'm2')}; "
-                f"{100 * energy / self.cost.energy_j:.0f} % of the energy is {name}.")
+        points = 100 * (self.ideal_accuracy.value - self.accuracy.value)
+        chance = p_value(self.chips[0].lost, self.chips[0].gained)
+        change = f"loses {points:.1f} points of accuracy" if points > 0 else f"gains {-points:.1f} points of accuracy"
+        if chance > 0.05:
+            change = f"keeps its accuracy within chance (p = {chance:.2f})"
+        component, energy = max(self.cost.ledger.by("component").items(), key=lambda item: item[1])
+        return (
+            f"On {self.title} this network {change}, {100 * self.ideal_accuracy.value:.1f} → {100 * self.accuracy.value:.1f} %, and takes "
+            f"{format_si(self.cost.energy_j, 'J')} and {format_si(self.cost.latency_s, 's')} per inference on {format_si(self.cost.area_m2, 'm2')}; "
+            f"{100 * energy / self.cost.energy_j:.0f} % of the energy is {component}."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; the report and every table are made from this and nothing else."""

@@ -35,35 +35,141 @@ def as_json(e: Evaluation) -> dict[str, Any]:
         "edp_js": {"mean_per_sample": e.cost.edp_js, "of_means": e.cost.edp_js},
         "by_component": e.cost.ledger.by("component"),
         "by_layer": e.cost.ledger.by("layer"),
+        "by_kind": e.cost.ledger.by("kind"),
         "by_layer_and_component": e.cost.ledger.table(),
         "energy_fixed_j": e.cost.ledger.fixed_j,
         "energy_step_j": list(e.cost.ledger.step_j()),
-        "ideal_activity": {"energy_j": e.ideal_cost.energy_j, "by_component": e.ideal_cost.ledger.by("component")},
+        "ideal_activity": _totals(e.ideal_cost),
         "alternatives": [{"description": name, **_totals(cost)} for name, cost in e.alternatives.items()],
         "proxy": _proxy(e),
-        "ledger": [{"layer": r.layer, "component": r.component, "action": r.action, "when": r.when, "counts": list(r.counts), "count": r.count, "energy_j": r.energy_j,
-                    "low_j": r.low_j, "high_j": r.high_j, "total_j": r.total_j, "kind": r.kind, "source": r.source} for r in e.cost.ledger],
-        "schedule": {"latency_s": e.cost.latency_s, "interval_s": e.cost.schedule.interval_s, "first_output_s": e.cost.schedule.first_output_s,
-                     "throughput_hz": e.cost.schedule.throughput_hz,
-                     "slots": [{"layer": s.layer, "step": s.step, "start_s": s.start_s, "end_s": s.end_s, "busy_s": s.busy_s, "stall_s": s.stall_s} for s in e.cost.schedule.slots]},
-        "floorplan": [{"component": b.component, "instances": b.instances, "area_m2": b.area_m2, "total_m2": b.total_m2, "kind": b.kind, "source": b.source} for b in e.cost.floorplan.blocks],
+        "ledger": [
+            {
+                "layer": r.layer,
+                "component": r.component,
+                "action": r.action,
+                "when": r.when,
+                "counts": list(r.counts),
+                "count": r.count,
+                "energy_j": r.energy_j,
+                "low_j": r.low_j,
+                "high_j": r.high_j,
+                "total_j": r.total_j,
+                "kind": r.kind,
+                "source": r.source,
+            }
+            for r in e.cost.ledger
+        ],
+        "schedule": {
+            "latency_s": e.cost.latency_s,
+            "interval_s": e.cost.schedule.interval_s,
+            "first_output_s": e.cost.schedule.first_output_s,
+            "throughput_hz": e.cost.schedule.throughput_hz,
+            "slots": [
+                {
+                    "layer": s.layer,
+                    "step": s.step,
+                    "start_s": s.start_s,
+                    "end_s": s.end_s,
+                    "busy_s": s.busy_s,
+                    "stall_s": s.stall_s,
+                }
+                for s in e.cost.schedule.slots
+            ],
+        },
+        "floorplan": [
+            {
+                "component": b.component,
+                "instances": b.instances,
+                "area_m2": b.area_m2,
+                "total_m2": b.total_m2,
+                "kind": b.kind,
+                "source": b.source,
+            }
+            for b in e.cost.floorplan.blocks
+        ],
         "workload": {
-            "name": workload.name, "time_steps": workload.time_steps, "macs": workload.macs, "weights": workload.weights,
-            "layers": [{"name": x.name, "op": x.op, "loops": x.loops(), "steps": x.steps, "weights": x.weights, "macs": x.macs, "weight_bits": x.weight_bits, "input_bits": x.input_bits,
-                        "neuron": x.neuron.describe() if x.neuron else None, "outputs": x.outputs} for x in workload.layers],
+            "name": workload.name,
+            "time_steps": workload.time_steps,
+            "macs": workload.macs,
+            "weights": workload.weights,
+            "layers": [
+                {
+                    "name": x.name,
+                    "op": x.op,
+                    "loops": x.loops(),
+                    "steps": x.steps,
+                    "weights": x.weights,
+                    "macs": x.macs,
+                    "weight_bits": x.weight_bits,
+                    "input_bits": x.input_bits,
+                    "neuron": x.neuron.describe() if x.neuron else None,
+                    "outputs": x.outputs,
+                }
+                for x in workload.layers
+            ],
             "edges": [{"source": x.source, "target": x.target, "recurrent": x.recurrent} for x in workload.edges],
-            "not_understood": [{"where": x.where, "operation": x.operation, "reason": x.reason} for x in workload.not_understood],
+            "not_understood": [
+                {"where": x.where, "operation": x.operation, "reason": x.reason} for x in workload.not_understood
+            ],
         },
         "activity": {"ideal": _activity(workload.activity), "hardware": _activity(e.activity)},
-        "mapping": {"units": mapping.units, "unit_name": mapping.unit_name, "grid": list(mapping.grid), "arrays": mapping.arrays, "utilisation": mapping.utilisation,
-                    "placements": [{"layer": p.layer, "units": list(p.units), "arrays": p.arrays, "row_blocks": p.row_blocks, "column_blocks": p.column_blocks, "utilisation": p.utilisation}
-                                   for p in mapping.placements],
-                    "transfers": [{"source": t.source, "target": t.target, "elements": t.elements, "bits": t.bits, "hops": t.hops} for t in mapping.transfers]},
-        "drops": [{"layer": d.layer, "loss": [list(row) for row in d.loss], "mean": d.mean, "worst": d.worst} for d in e.drops],
-        "chips": [{"seed": c.seed, "accuracy": _accuracy(c.accuracy), "agreement": c.agreement, "energy_j": c.ledger.total_j, "clipped": dict(c.clipped),
-                   "snr_db": {k: (v if abs(v) != float("inf") else None) for k, v in c.snr_db.items()}} for c in e.chips],
-        "parameters": [{"name": p.name, "value": p.value, "unit": p.unit, "low": p.low, "high": p.high, "kind": p.kind, "source": p.source, "meaning": p.meaning} for p in e.parameters],
-        "assumptions": [{"name": p.name, "value": p.value, "unit": p.unit, "source": p.source} for p in e.parameters if p.kind == "assumed"],
+        "mapping": {
+            "units": mapping.units,
+            "unit_name": mapping.unit_name,
+            "grid": list(mapping.grid),
+            "arrays": mapping.arrays,
+            "utilisation": mapping.utilisation,
+            "placements": [
+                {
+                    "layer": p.layer,
+                    "units": list(p.units),
+                    "arrays": p.arrays,
+                    "row_blocks": p.row_blocks,
+                    "column_blocks": p.column_blocks,
+                    "utilisation": p.utilisation,
+                }
+                for p in mapping.placements
+            ],
+            "transfers": [
+                {"source": t.source, "target": t.target, "elements": t.elements, "bits": t.bits, "hops": t.hops}
+                for t in mapping.transfers
+            ],
+        },
+        "drops": [
+            {"layer": d.layer, "loss": [list(row) for row in d.loss], "mean": d.mean, "worst": d.worst} for d in e.drops
+        ],
+        "chips": [
+            {
+                "seed": c.seed,
+                "accuracy": _accuracy(c.accuracy),
+                "agreement": c.agreement,
+                "lost": c.lost,
+                "gained": c.gained,
+                "energy_j": c.ledger.total_j,
+                "clipped": dict(c.clipped),
+                "overflow": dict(c.overflow),
+                "snr_db": {k: (v if abs(v) != float("inf") else None) for k, v in c.snr_db.items()},
+            }
+            for c in e.chips
+        ],
+        "parameters": [
+            {
+                "name": p.name,
+                "value": p.value,
+                "unit": p.unit,
+                "low": p.low,
+                "high": p.high,
+                "kind": p.kind,
+                "source": p.source,
+                "meaning": p.meaning,
+            }
+            for p in e.parameters
+        ],
+        "assumptions": [
+            {"name": p.name, "value": p.value, "unit": p.unit, "source": p.source}
+            for p in e.parameters
+            if p.kind == "assumed"
+        ],
         "warnings": list(e.warnings),
         "provenance": dict(e.provenance),
     }
@@ -73,20 +179,41 @@ def _accuracy(a: Accuracy) -> dict[str, float]:
     return {"value": a.value, "low": a.low, "high": a.high, "samples": a.samples}
 
 
-def _totals(cost: Cost) -> dict[str, float]:
-    return {"energy_j": cost.energy_j, "latency_s": cost.latency_s, "area_m2": cost.area_m2}
+def _totals(cost: Cost) -> dict[str, Any]:
+    return {
+        "energy_j": cost.energy_j,
+        "energy_band_j": list(cost.ledger.band_j),
+        "latency_s": cost.latency_s,
+        "area_m2": cost.area_m2,
+        "by_component": cost.ledger.by("component"),
+    }
 
 
 def _activity(activity: Activity | None) -> dict[str, Any] | None:
     if activity is None:
         return None
-    return {"origin": activity.origin, "samples": activity.samples,
-            "layers": {name: {"input_density": list(a.density()), "output_density": list(a.output_density()), "active_patches": list(a.patch_density()),
-                              "spikes": [n / a.samples for n in a.nonzero_outputs]} for name, a in activity.layers.items()}}
+    return {
+        "origin": activity.origin,
+        "samples": activity.samples,
+        "layers": {
+            name: {
+                "input_density": list(a.density()),
+                "output_density": list(a.output_density()),
+                "active_patches": list(a.patch_density()),
+                "spikes": [n / a.samples for n in a.nonzero_outputs],
+            }
+            for name, a in activity.layers.items()
+        },
+    }
 
 
 def _proxy(e: Evaluation) -> dict[str, Any]:
     """The rule of thumb that papers print, for comparison only: 0.9 pJ per synaptic operation (FP32 add at 45 nm)."""
     operations = e.workload.synaptic_operations()
     accumulate = logic.HOROWITZ["fp32 add"]
-    return {"synaptic_operations": operations, "energy_j": operations * accumulate.value, "per_operation_j": accumulate.value, "source": accumulate.source}
+    return {
+        "synaptic_operations": operations,
+        "energy_j": operations * accumulate.value,
+        "per_operation_j": accumulate.value,
+        "source": accumulate.source,
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -47,7 +47,14 @@ class Live:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-            self._progress = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
             self._progress.start()
         return self
 
@@ -71,7 +78,7 @@ class Live:
             self._progress.update(self._tasks[stage], completed=done)
 
 
-def show_evaluations(evaluations: Sequence[Mapping[str, Any]], folders: Sequence[Path]) -> None:
+def show_evaluations(evaluations: Sequence[dict[str, Any]], folders: Sequence[Path]) -> None:
     """Summary, where the energy goes, warnings, and where the reports are."""
     from rich.console import Console
 
@@ -83,7 +90,10 @@ def show_evaluations(evaluations: Sequence[Mapping[str, Any]], folders: Sequence
         console.print(breakdown(evaluation, "component"))
         console.print(breakdown(evaluation, "layer"))
         for other in evaluation["alternatives"]:
-            console.print(f"  with {other['description']}: {format_si(other['energy_j'], 'J')}, {format_si(other['area_m2'], 'm2')}", style="dim")
+            console.print(
+                f"  with {other['description']}: {format_si(other['energy_j'], 'J')}, {format_si(other['area_m2'], 'm2')}",
+                style="dim",
+            )
         console.print(f"\n{evaluation['verdict']}", style="bold", soft_wrap=True)
         for warning in evaluation["warnings"]:
             console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
@@ -94,8 +104,17 @@ def show_evaluations(evaluations: Sequence[Mapping[str, Any]], folders: Sequence
 def show_workload(workload: Workload, *, as_json: bool) -> None:
     """Layers, and what was not understood."""
     if as_json:
-        show({"name": workload.name, "time_steps": workload.time_steps, "macs": workload.macs, "weights": workload.weights, "layers": [asdict(layer) for layer in workload.layers],
-              "edges": [asdict(e) for e in workload.edges], "not_understood": [asdict(n) for n in workload.not_understood]})
+        show(
+            {
+                "name": workload.name,
+                "time_steps": workload.time_steps,
+                "macs": workload.macs,
+                "weights": workload.weights,
+                "layers": [asdict(layer) for layer in workload.layers],
+                "edges": [asdict(e) for e in workload.edges],
+                "not_understood": [asdict(n) for n in workload.not_understood],
+            }
+        )
         return
     print(workload.table())
 
@@ -109,7 +128,13 @@ def random_example(shape: str) -> Tensor:
     except ValueError:
         sizes = []
     if len(sizes) < 2 or min(sizes) < 1:
-        raise InputError("not a shape", where="--input", got=shape, expected="whole numbers with commas, the batch first", fix="for example --input 1,3,32,32")
+        raise InputError(
+            "not a shape",
+            where="--input",
+            got=shape,
+            expected="whole numbers with commas, the batch first",
+            fix="for example --input 1,3,32,32",
+        )
     return torch.rand(sizes, generator=torch.Generator().manual_seed(0))
 
 
@@ -121,7 +146,13 @@ def parse_overrides(pairs: Sequence[str]) -> dict[str, object]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise InputError("not an override", where="--set", got=pair, expected="parameter=value", fix='for example --set adc_bits=5 or --set "r_on=10 kohm"')
+            raise InputError(
+                "not an override",
+                where="--set",
+                got=pair,
+                expected="parameter=value",
+                fix='for example --set adc_bits=5 or --set "r_on=10 kohm"',
+            )
         try:
             found[name.strip()] = yaml.safe_load(value)
         except yaml.YAMLError:
@@ -134,7 +165,16 @@ def claims_table(claims: Sequence[Claim]) -> Any:
     from rich.table import Table
 
     table = Table(title="Published claims, re-run", show_lines=True)
-    for column, justify in (("paper", "left"), ("claim", "left"), ("published", "right"), ("as released", "right"), ("corrected", "right"), ("deviation", "right"), ("verdict", "left"), ("why", "left")):
+    for column, justify in (
+        ("paper", "left"),
+        ("claim", "left"),
+        ("published", "right"),
+        ("as released", "right"),
+        ("corrected", "right"),
+        ("deviation", "right"),
+        ("verdict", "left"),
+        ("why", "left"),
+    ):
         table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
 
     def text(value: float | None, unit: str) -> str:
@@ -145,7 +185,16 @@ def claims_table(claims: Sequence[Claim]) -> Any:
     for c in claims:
         deviation = "–" if c.deviation is None else f"{100 * c.deviation:+.1f} %"
         style = "green" if c.verdict == "reproduced" else "yellow"
-        table.add_row(c.paper, c.claim, ("> " if c.at_least else "") + text(c.published, c.unit), text(c.released, c.unit), text(c.corrected, c.unit), deviation, f"[{style}]{c.verdict}[/]", c.reason)
+        table.add_row(
+            c.paper,
+            c.claim,
+            ("> " if c.at_least else "") + text(c.published, c.unit),
+            text(c.released, c.unit),
+            text(c.corrected, c.unit),
+            deviation,
+            f"[{style}]{c.verdict}[/]",
+            c.reason,
+        )
     return table
 
 
@@ -172,7 +221,9 @@ def parameters_table(machine: Accelerator, full: bool) -> Any:
     for p in machine.parameters:
         number = isinstance(p.value, (int, float)) and not isinstance(p.value, bool)
         value = format_si(float(p.value), p.unit, 4) if number and p.unit else str(p.value)  # type: ignore[arg-type]
-        band = f"{format_si(float(p.low), p.unit)} to {format_si(float(p.high), p.unit)}" if p.low is not None and p.low != p.high else ""  # type: ignore[arg-type]
+        band = ""
+        if p.low is not None and p.high is not None and p.low < p.high:
+            band = f"{format_si(p.low, p.unit)} to {format_si(p.high, p.unit)}"
         source = p.source if full or len(p.source) < 90 else p.source[:88] + "…"
         table.add_row(p.name, escape(value), band, p.kind, *((p.meaning,) if full else ()), escape(source))
     return table

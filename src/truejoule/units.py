@@ -7,13 +7,45 @@ import re
 
 from truejoule.errors import InputError
 
-PREFIXES = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+PREFIXES = {
+    "f": 1e-15,
+    "p": 1e-12,
+    "n": 1e-9,
+    "u": 1e-6,
+    "µ": 1e-6,
+    "m": 1e-3,
+    "": 1.0,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
+}
 """SI prefixes we read; ``a`` (atto) is left out because it clashes with nothing worth its confusion."""
 
-UNITS = {"J": "J", "s": "s", "V": "V", "A": "A", "W": "W", "Hz": "Hz", "ohm": "ohm", "Ω": "ohm", "S": "S", "F": "F", "m": "m", "m2": "m2", "m²": "m2"}
+UNITS = {
+    "J": "J",
+    "s": "s",
+    "V": "V",
+    "A": "A",
+    "W": "W",
+    "Hz": "Hz",
+    "ohm": "ohm",
+    "Ω": "ohm",
+    "S": "S",
+    "F": "F",
+    "m": "m",
+    "m2": "m2",
+    "m²": "m2",
+}
 """Symbols that take a prefix, and the SI unit they stand for."""
 
-COUNTED = {"bit": (1.0, "bit"), "B": (8.0, "bit"), "byte": (8.0, "bit"), "KB": (8.0 * 1024, "bit"), "MB": (8.0 * 1024**2, "bit")}
+COUNTED = {
+    "bit": (1.0, "bit"),
+    "B": (8.0, "bit"),
+    "byte": (8.0, "bit"),
+    "KB": (8.0 * 1024, "bit"),
+    "MB": (8.0 * 1024**2, "bit"),
+}
 """Information units; kept apart because 1 KB is 1024 bytes in this field."""
 
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$")
@@ -32,16 +64,37 @@ def parse(text: object, unit: str, *, where: str = "") -> float:
         return float(text)
     example = f'"{_example(unit)}"' if unit else "0.5"
     if isinstance(text, (int, float)) and not isinstance(text, bool):
-        raise InputError("a number without a unit", where=where, got=text, expected=f"a quantity in {unit}", fix=f"write it with its unit, for example {example}")
+        raise InputError(
+            "a number without a unit",
+            where=where,
+            got=text,
+            expected=f"a quantity in {unit}",
+            fix=f"write it with its unit, for example {example}",
+        )
     match = _NUMBER.match(text) if isinstance(text, str) else None
     if match is None:
-        raise InputError("not a quantity", where=where, got=text, expected=f"a number with a unit of {unit}", fix=f"for example {example}")
+        raise InputError(
+            "not a quantity",
+            where=where,
+            got=text,
+            expected=f"a number with a unit of {unit}",
+            fix=f"for example {example}",
+        )
     scale, found = _unit(match.group(2), where, example)
     if found != unit:
-        raise InputError("a quantity of the wrong kind" if found else "a number without a unit", where=where, got=text,
-                         expected=f"a quantity in {unit}", fix=f"for example {example}")
+        raise InputError(
+            "a quantity of the wrong kind" if found else "a number without a unit",
+            where=where,
+            got=text,
+            expected=f"a quantity in {unit}",
+            fix=f"for example {example}",
+        )
     # Dividing by the exact power of ten keeps "2.5 pJ" == 2.5e-12 to the last bit, as a reader expects.
-    return float(match.group(1)) / (1.0 / scale) if scale < 1 and (1.0 / scale).is_integer() else float(match.group(1)) * scale
+    return (
+        float(match.group(1)) / (1.0 / scale)
+        if scale < 1 and (1.0 / scale).is_integer()
+        else float(match.group(1)) * scale
+    )
 
 
 def format_si(value: float, unit: str, digits: int = 3) -> str:
@@ -52,7 +105,7 @@ def format_si(value: float, unit: str, digits: int = 3) -> str:
         return f"0 {unit}".strip()
     if unit.split("/")[0] == "m2":
         rest = unit[2:]
-        size, symbol = (1e-6, "mm²") if abs(value) >= 1e-8 else (1e-12, "µm²")
+        size, symbol = (1e-6, "mm²") if abs(value) >= 1e-9 else (1e-12, "µm²")
         return f"{_digits(value / size, digits)} {symbol}{rest}"
     power = min(max(3 * math.floor(math.log10(abs(value)) / 3 + 1e-12), -15), 12)
     if abs(float(f"{value / 10.0**power:.{digits}g}")) >= 1000 and power < 12:
@@ -90,11 +143,29 @@ def _single(part: str, where: str, example: str) -> tuple[float, str]:
     if prefix in PREFIXES and symbol in UNITS:
         factor = PREFIXES[prefix]
         return (factor**2 if UNITS[symbol] == "m2" else factor), UNITS[symbol]
-    raise InputError(f"unknown unit {part!r}", where=where, got=part, expected="SI units such as J, s, V, ohm, S, m2, bit with an SI prefix", fix=f"for example {example}")
+    raise InputError(
+        f"unknown unit {part!r}",
+        where=where,
+        got=part,
+        expected="SI units such as J, s, V, ohm, S, m2, bit with an SI prefix",
+        fix=f"for example {example}",
+    )
 
 
 def _example(unit: str) -> str:
-    first = {"J": "2.5 pJ", "s": "104 ns", "V": "0.1 V", "A": "5 uA", "W": "3 mW", "Hz": "250 MHz", "ohm": "10 kohm", "S": "50 uS", "F": "0.2 fF",
-             "m": "65 nm", "m2": "26 um2", "bit": "4 KB"}
+    first = {
+        "J": "2.5 pJ",
+        "s": "104 ns",
+        "V": "0.1 V",
+        "A": "5 uA",
+        "W": "3 mW",
+        "Hz": "250 MHz",
+        "ohm": "10 kohm",
+        "S": "50 uS",
+        "F": "0.2 fF",
+        "m": "65 nm",
+        "m2": "26 um2",
+        "bit": "4 KB",
+    }
     head, *rest = unit.split("/")
     return "/".join([first.get(head, f"1 {head}"), *rest])

@@ -11,7 +11,12 @@ from truejoule.accelerators.spikeflow.released import pe_cycle
 from truejoule.workload import Edge, Layer, Neuron, Workload, shapes
 from truejoule.workload.profiles import Profile, with_profile
 
-VGG9 = dict(c_in=[3, 64, 64, 128, 128, 256, 256], c_out=[64, 64, 128, 128, 256, 256, 256], d_in=[32, 32, 16, 16, 8, 8, 8], d_out=[32, 16, 16, 8, 8, 8, 4])
+VGG9 = dict(
+    c_in=[3, 64, 64, 128, 128, 256, 256],
+    c_out=[64, 64, 128, 128, 256, 256, 256],
+    d_in=[32, 32, 16, 16, 8, 8, 8],
+    d_out=[32, 16, 16, 8, 8, 8, 4],
+)
 
 
 def cost(machine, workload):
@@ -25,7 +30,10 @@ def network(name, t, profile="snn-10"):
 
 def test_released_pe_cycle():
     machine = tj.accelerator("spikesim-released")
-    parts = {component: count * energy.value for component, _, count, energy in pe_cycle(3, machine.structure, machine.prices)}
+    parts = {
+        component: count * energy.value
+        for component, _, count, energy in pe_cycle(3, machine.structure, machine.prices)
+    }
     total = sum(parts.values())
     assert total == pytest.approx(828.49e-12, abs=0.005e-12)
     shares = {name: 100 * part / total for name, part in parts.items()}
@@ -52,7 +60,9 @@ def test_released_vgg9_by_hand():
     assert c.area_m2 == pytest.approx(area * 1e-12, rel=1e-9)
 
 
-@pytest.mark.parametrize("name", ["vgg9", "vgg16-cifar", "vgg16-tinyimagenet", "resnet18-cifar", "resnet50-imagenet", "cnv"])
+@pytest.mark.parametrize(
+    "name", ["vgg9", "vgg16-cifar", "vgg16-tinyimagenet", "resnet18-cifar", "resnet50-imagenet", "cnv"]
+)
 @pytest.mark.parametrize("preset", ["spikeflow", "spikesim-released"])
 def test_every_network_has_all_three_accounts(name, preset):
     c = cost(tj.accelerator(preset), network(name, 4))
@@ -65,9 +75,26 @@ def test_every_network_has_all_three_accounts(name, preset):
 
 
 def tiny(t=2, bits=1, k=70, channels=65, side=5, kernel=3):
-    conv = Layer(name="conv", op="conv", input_shape=(channels, side, side), output_shape=(k, side, side), steps=t, kernel=(kernel, kernel), padding=(kernel // 2, kernel // 2), weight_bits=4,
-                 weight_levels="signed", input_bits=bits)
-    spike = Layer(name="spike", op="neuron", input_shape=conv.output_shape, output_shape=conv.output_shape, steps=t, neuron=Neuron())
+    conv = Layer(
+        name="conv",
+        op="conv",
+        input_shape=(channels, side, side),
+        output_shape=(k, side, side),
+        steps=t,
+        kernel=(kernel, kernel),
+        padding=(kernel // 2, kernel // 2),
+        weight_bits=4,
+        weight_levels="signed",
+        input_bits=bits,
+    )
+    spike = Layer(
+        name="spike",
+        op="neuron",
+        input_shape=conv.output_shape,
+        output_shape=conv.output_shape,
+        steps=t,
+        neuron=Neuron(),
+    )
     return Workload("tiny", (conv, spike), (Edge("input", "conv"), Edge("conv", "spike")), t)
 
 
@@ -75,7 +102,16 @@ def counts(c, component, layer="conv"):
     return {e.action: e.count for e in c.ledger if e.component == component and e.layer == layer}
 
 
-@pytest.mark.parametrize("bits, cell_bits, scope, order", [(1, 4, "crossbar", "kernel"), (8, 4, "crossbar", "kernel"), (1, 1, "pe", "kernel"), (1, 2, "crossbar", "im2col"), (8, 4, "pe", "im2col")])
+@pytest.mark.parametrize(
+    "bits, cell_bits, scope, order",
+    [
+        (1, 4, "crossbar", "kernel"),
+        (8, 4, "crossbar", "kernel"),
+        (1, 1, "pe", "kernel"),
+        (1, 2, "crossbar", "im2col"),
+        (8, 4, "pe", "im2col"),
+    ],
+)
 def test_counts_by_brute_force(bits, cell_bits, scope, order):
     """Walk over every window, plane, crossbar and column, and count."""
     t, k, channels, side = 2, 70, 65, 5
@@ -95,7 +131,9 @@ def test_counts_by_brute_force(bits, cell_bits, scope, order):
     assert counts(c, "adc") == {"conversion": conversions}
     assert counts(c, "h-tree") == {"partial sum moved": words}
     assert counts(c, "neuron unit", "spike") == {"update": updates}
-    assert counts(c, "tile buffer")["input bit read"] == t * side * side * bits * channels * 9 * math.ceil(k / (64 // slices))
+    assert counts(c, "tile buffer")["input bit read"] == t * side * side * bits * channels * 9 * math.ceil(
+        k / (64 // slices)
+    )
     mapping = machine.map(workload)
     assert mapping.arrays == blocks * math.ceil(k / (64 // slices))
     assert mapping.placements[0].utilisation == pytest.approx(k * channels * 9 * slices / (mapping.arrays * 64 * 64))
@@ -115,7 +153,10 @@ def test_latency_of_one_layer_and_of_a_chain():
 
 def test_layers_do_not_share_tiles_unless_told():
     workload = network("vgg9", 1)
-    apart, together = tj.accelerator("spikeflow").map(workload), tj.accelerator("spikeflow", share_tiles=True).map(workload)
+    apart, together = (
+        tj.accelerator("spikeflow").map(workload),
+        tj.accelerator("spikeflow", share_tiles=True).map(workload),
+    )
     used = [tile for p in apart.placements for tile in p.units]
     assert len(used) == len(set(used)) == apart.units
     assert together.units < apart.units
@@ -131,7 +172,10 @@ def test_residual_operands_travel():
 
 def test_scope_of_the_converters_is_a_factor_of_the_crossbars_in_a_pe():
     workload = network("vgg9", 2)
-    crossbar, pe = (cost(tj.accelerator("spikeflow", adc_scope=s), workload).ledger.by("component")["adc"] for s in ("crossbar", "pe"))
+    crossbar, pe = (
+        cost(tj.accelerator("spikeflow", adc_scope=s), workload).ledger.by("component")["adc"]
+        for s in ("crossbar", "pe")
+    )
     assert crossbar / pe == pytest.approx(9, rel=0.02)
 
 
@@ -142,7 +186,9 @@ def test_monotone(density, factor, t, events):
     machine = tj.accelerator("spikeflow", event_driven=events)
 
     def energy(d, steps):
-        return cost(machine, with_profile(shapes.network("vgg5", time_steps=steps, neuron=Neuron()), Profile("p", d, 1.0))).energy_j
+        return cost(
+            machine, with_profile(shapes.network("vgg5", time_steps=steps, neuron=Neuron()), Profile("p", d, 1.0))
+        ).energy_j
 
     assert energy(density, t) <= energy(min(density * factor, 1.0), t) * (1 + 1e-12)
     assert energy(density, t) < energy(density, t + 1)

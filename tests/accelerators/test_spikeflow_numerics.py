@@ -8,11 +8,10 @@ import torch
 from torch.nn import functional
 
 import truejoule as tj
+from small_networks import ReluNet, SpikingNet, images
 from truejoule.circuit import Wires, reference
 from truejoule.numerics.quantise import integer_weights
 from truejoule.numerics.schemes import SCHEMES
-
-from small_networks import ReluNet, SpikingNet, images
 
 PERFECT = dict(adc_bits=None, r_wl="0 ohm", r_bl="0 ohm", programming_variation=0.0)
 
@@ -37,11 +36,16 @@ def quantised(network):
         codes = torch.round(call.weight / scale)
         pixel = 1 / 255 if call.name == "conv1" else 1.0
         x = torch.round(call.input / pixel)
-        scale = torch.full((len(codes),), integer_weights(call.weight, 4, "signed", where=call.name).scale[0]).float() * pixel
+        scale = (
+            torch.full((len(codes),), integer_weights(call.weight, 4, "signed", where=call.name).scale[0]).float()
+            * pixel
+        )
         if call.op == "linear":
             y = functional.linear(x, codes) * scale
             return y if call.bias is None else y + call.bias
-        y = functional.conv2d(x, codes, None, call.stride, call.padding, call.dilation, call.groups) * scale.view(1, -1, 1, 1)
+        y = functional.conv2d(x, codes, None, call.stride, call.padding, call.dilation, call.groups) * scale.view(
+            1, -1, 1, 1
+        )
         return y if call.bias is None else y + call.bias.view(1, -1, 1, 1)
 
     return compute
@@ -122,7 +126,13 @@ def currents(layer, window, wires):
     rows = torch.cat([window, torch.zeros(1)])[layer._index].view(layer.matrix.shape[0], -1)
     full = torch.zeros(len(rows), s.crossbar_size)
     full[:, layer._first_row :] = rows
-    return [[reference.currents(layer.g_siemens[b, c].numpy(), wires, (full[b] * s.v_read).double().numpy()[None])[0] for c in range(layer.g_siemens.shape[1])] for b in range(len(rows))]
+    return [
+        [
+            reference.currents(layer.g_siemens[b, c].numpy(), wires, (full[b] * s.v_read).double().numpy()[None])[0]
+            for c in range(layer.g_siemens.shape[1])
+        ]
+        for b in range(len(rows))
+    ]
 
 
 def test_outputs_with_wires_equal_nodal_analysis_of_the_programmed_arrays():
@@ -167,7 +177,9 @@ def test_converter_rounds_every_partial_sum():
     """4 bits over the full range: outputs are what rounding each crossbar's current by hand gives."""
     net, x = SpikingNet(), images(2)
     network = tj.read(net, x)
-    chip = tj.accelerator("spikeflow", **(PERFECT | dict(adc_bits=4)), adc_range="full", encoding="full_offset", r_off="1000 kohm")
+    chip = tj.accelerator(
+        "spikeflow", **(PERFECT | dict(adc_bits=4)), adc_range="full", encoding="full_offset", r_off="1000 kohm"
+    )
     layer = chip.deploy(network, [x]).layer("conv2")
     s = layer.structure
     spikes = (torch.rand(1, 6, 8, 8, generator=torch.Generator().manual_seed(1)) < 0.4).float()
@@ -193,7 +205,12 @@ def test_more_bits_and_thinner_wires_are_better():
         return deployed.measurement().snr_db["conv2"]
 
     assert snr(adc_bits=4) < snr(adc_bits=6) < snr(adc_bits=8)
-    assert snr(r_wl="50 ohm", r_bl="50 ohm") < snr(r_wl="5 ohm", r_bl="5 ohm") < snr(r_wl="0.5 ohm", r_bl="0.5 ohm") < float("inf")
+    assert (
+        snr(r_wl="50 ohm", r_bl="50 ohm")
+        < snr(r_wl="5 ohm", r_bl="5 ohm")
+        < snr(r_wl="0.5 ohm", r_bl="0.5 ohm")
+        < float("inf")
+    )
     assert snr(programming_variation=0.2) < snr(programming_variation=0.02)
     assert snr(stuck_on=0.02) < float("inf") and snr(stuck_off=0.02) < float("inf")
 
@@ -217,7 +234,13 @@ def test_read_noise_is_fresh_and_variation_is_not():
     for changes, same in (({"read_noise": 0.1}, False), ({"programming_variation": 0.1}, True)):
         layer = tj.accelerator("spikeflow", **(PERFECT | changes)).deploy(network, [x]).layer("conv2")
         assert torch.equal(layer(spikes, None, 0, 0), layer(spikes, None, 1, 0)) is same
-    chips = [tj.accelerator("spikeflow", **(PERFECT | {"programming_variation": 0.1})).deploy(network, [x], seed=s).layer("conv2").g_siemens for s in (0, 0, 1)]
+    chips = [
+        tj.accelerator("spikeflow", **(PERFECT | {"programming_variation": 0.1}))
+        .deploy(network, [x], seed=s)
+        .layer("conv2")
+        .g_siemens
+        for s in (0, 0, 1)
+    ]
     assert torch.equal(chips[0], chips[1]) and not torch.equal(chips[0], chips[2])
     relative = (chips[0] / chips[2]).std() / 2**0.5
     assert float(relative) == pytest.approx(0.1, rel=0.1)
@@ -226,7 +249,10 @@ def test_read_noise_is_fresh_and_variation_is_not():
 def test_adc_scope_sums_before_converting():
     net, x = SpikingNet(), images(8)
     network = tj.read(net, x)
-    per_crossbar, per_pe = (tj.accelerator("spikeflow", **(PERFECT | {"adc_bits": 4, "adc_scope": scope})).deploy(network, [x]) for scope in ("crossbar", "pe"))
+    per_crossbar, per_pe = (
+        tj.accelerator("spikeflow", **(PERFECT | {"adc_bits": 4, "adc_scope": scope})).deploy(network, [x])
+        for scope in ("crossbar", "pe")
+    )
     per_crossbar(x), per_pe(x)
     assert per_pe.measurement().snr_db["conv2"] < per_crossbar.measurement().snr_db["conv2"]
 

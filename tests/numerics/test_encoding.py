@@ -19,7 +19,14 @@ def integers(bits: int, scheme: str, rows: int, columns: int, seed: int) -> torc
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(SCHEMES), st.integers(1, 8), st.integers(1, 8), st.integers(1, 12), st.integers(1, 9), st.integers(0, 10**6))
+@given(
+    st.sampled_from(SCHEMES),
+    st.integers(1, 8),
+    st.integers(1, 8),
+    st.integers(1, 12),
+    st.integers(1, 9),
+    st.integers(0, 10**6),
+)
 def test_round_trip(scheme, bits, cell_bits, rows, columns, seed):
     weights = integers(bits, scheme, rows, columns, seed)
     encoded = encode(weights, bits, cell_bits, scheme)
@@ -50,7 +57,15 @@ def test_aware_offset_uses_fewer_low_resistance_cells():
     assert aware == pytest.approx(1.07, abs=0.05)
 
 
-@pytest.mark.parametrize("weights, bits, scheme", [([[9.0]], 4, "twos_complement"), ([[0.5]], 4, "full_offset"), ([[-8.0]], 4, "differential"), ([[1.0]], 4, "nonsense")])
+@pytest.mark.parametrize(
+    "weights, bits, scheme",
+    [
+        ([[9.0]], 4, "twos_complement"),
+        ([[0.5]], 4, "full_offset"),
+        ([[-8.0]], 4, "differential"),
+        ([[1.0]], 4, "nonsense"),
+    ],
+)
 def test_refusals(weights, bits, scheme):
     with pytest.raises(InputError):
         encode(torch.tensor(weights), bits, 4, scheme)

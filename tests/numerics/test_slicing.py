@@ -11,7 +11,12 @@ from truejoule.numerics.slicing import bit_planes, row_blocks, windows
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.integers(1, 150), st.sampled_from([(1, 1), (3, 3), (5, 5), (1, 3), (2, 2)]), st.sampled_from([8, 32, 64]), st.sampled_from(["kernel", "im2col"]))
+@given(
+    st.integers(1, 150),
+    st.sampled_from([(1, 1), (3, 3), (5, 5), (1, 3), (2, 2)]),
+    st.sampled_from([8, 32, 64]),
+    st.sampled_from(["kernel", "im2col"]),
+)
 def test_every_row_has_one_place(channels, kernel, rows, order):
     index = row_blocks(channels, kernel, rows, order)
     assert len(index) == count_row_blocks(channels, kernel, rows, order)
@@ -33,9 +38,19 @@ def test_planes_add_up(bits, signed, seed):
     assert torch.equal(sum(weight * plane for weight, plane in planes), codes)
 
 
-@pytest.mark.parametrize("kernel, stride, padding, dilation", [((3, 3), (1, 1), (1, 1), (1, 1)), ((5, 3), (2, 1), (0, 2), (1, 2)), ((1, 1), (1, 1), (0, 0), (1, 1)), ((1, 1), (2, 2), (0, 0), (1, 1))])
+@pytest.mark.parametrize(
+    "kernel, stride, padding, dilation",
+    [
+        ((3, 3), (1, 1), (1, 1), (1, 1)),
+        ((5, 3), (2, 1), (0, 2), (1, 2)),
+        ((1, 1), (1, 1), (0, 0), (1, 1)),
+        ((1, 1), (2, 2), (0, 0), (1, 1)),
+    ],
+)
 def test_windows_times_weights_is_convolution(kernel, stride, padding, dilation):
     generator = torch.Generator().manual_seed(0)
     x, w = torch.randn(2, 3, 12, 11, generator=generator), torch.randn(4, 3, *kernel, generator=generator)
     expected = functional.conv2d(x, w, stride=stride, padding=padding, dilation=dilation)
-    assert torch.allclose(torch.matmul(w.flatten(1), windows(x, kernel, stride, padding, dilation)), expected.flatten(2), atol=1e-5)
+    assert torch.allclose(
+        torch.matmul(w.flatten(1), windows(x, kernel, stride, padding, dilation)), expected.flatten(2), atol=1e-5
+    )

@@ -5,11 +5,11 @@ import math
 
 import pytest
 import torch
-from small_networks import ReluNet, SpikingNet, images
 from torch import nn
 
 import truejoule as tj
-from truejoule.evaluation import Accuracy
+from small_networks import ReluNet, SpikingNet, images
+from truejoule.evaluation import Accuracy, p_value
 from truejoule.mitigation.plan import STAGES
 
 PERFECT = dict(adc_bits=None, r_wl="0 ohm", r_bl="0 ohm", programming_variation=0.0)
@@ -24,7 +24,13 @@ def labelled(n=24, batch=8, seed=0):
 
 @pytest.fixture(scope="module")
 def noisy():
-    return tj.evaluate(SpikingNet(), tj.accelerator("spikeflow", programming_variation=0.6, adc_bits=4), labelled(), seeds=(0, 1), name="noisy")
+    return tj.evaluate(
+        SpikingNet(),
+        tj.accelerator("spikeflow", programming_variation=0.6, adc_bits=4),
+        labelled(),
+        seeds=(0, 1),
+        name="noisy",
+    )
 
 
 def test_perfect_hardware_changes_nothing():
@@ -41,9 +47,13 @@ def test_what_is_costed_is_what_the_hardware_measured(noisy):
     assert ideal.origin == "measured (ideal)" and measured.origin == "measured on spikeflow"
     assert measured.layers["conv2"].nonzero_inputs != ideal.layers["conv2"].nonzero_inputs
     assert noisy.cost.energy_j != noisy.ideal_cost.energy_j
-    counted = {e.action: e.count for e in noisy.cost.ledger if e.layer == "conv2" and e.component == "diff"}["input counted for the R_off floor"]
+    counted = {e.action: e.count for e in noisy.cost.ledger if e.layer == "conv2" and e.component == "diff"}[
+        "input counted for the R_off floor"
+    ]
     network = tj.read(SpikingNet(), images(8))
-    deployed = tj.accelerator("spikeflow", programming_variation=0.6, adc_bits=4).deploy(network, [x for x, _ in labelled()])
+    deployed = tj.accelerator("spikeflow", programming_variation=0.6, adc_bits=4).deploy(
+        network, [x for x, _ in labelled()]
+    )
     for x, _ in labelled():
         deployed(x)
     assert counted == pytest.approx(sum(deployed.measurement().work["conv2"]["driven_rows"]), rel=1e-9)
@@ -80,8 +90,20 @@ def test_alternative_accountings_stand_beside(noisy):
 
 
 def test_chips_differ_and_are_repeatable(noisy):
-    again = tj.evaluate(SpikingNet(), tj.accelerator("spikeflow", programming_variation=0.6, adc_bits=4), labelled(batch=5), seeds=(1,), calibration=[x for x, _ in labelled()])
-    one = tj.evaluate(SpikingNet(), tj.accelerator("spikeflow", programming_variation=0.6, adc_bits=4), labelled(), seeds=(1,), calibration=[x for x, _ in labelled()])
+    again = tj.evaluate(
+        SpikingNet(),
+        tj.accelerator("spikeflow", programming_variation=0.6, adc_bits=4),
+        labelled(batch=5),
+        seeds=(1,),
+        calibration=[x for x, _ in labelled()],
+    )
+    one = tj.evaluate(
+        SpikingNet(),
+        tj.accelerator("spikeflow", programming_variation=0.6, adc_bits=4),
+        labelled(),
+        seeds=(1,),
+        calibration=[x for x, _ in labelled()],
+    )
     assert again.chips[0].ledger.total_j == pytest.approx(one.chips[0].ledger.total_j, rel=1e-9)
     assert noisy.chips[0].snr_db != noisy.chips[1].snr_db
 
@@ -112,18 +134,29 @@ class Remedy:
 
 def test_remedies_act_at_their_stage():
     remedies = [Remedy(stage) for stage in reversed(STAGES)]
-    e = tj.evaluate(SpikingNet(), tj.accelerator("spikeflow", programming_variation=0.6), labelled(), mitigations=remedies)
+    e = tj.evaluate(
+        SpikingNet(), tj.accelerator("spikeflow", programming_variation=0.6), labelled(), mitigations=remedies
+    )
     assert e.remedies == ("remedy-network", "remedy-accelerator", "remedy-deployed")
     assert e.accuracy.value == 1.0
     deployed, accelerator, network = (r.plans[0] for r in remedies)
     assert network.deployed is None and accelerator.deployed is None and deployed.deployed is not None
 
 
-@pytest.mark.parametrize("right, n, low, high", [(50, 100, 0.4038, 0.5962), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)])
+@pytest.mark.parametrize(
+    "right, n, low, high",
+    [(50, 100, 0.4038, 0.5962), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)],
+)
 def test_wilson_interval(right, n, low, high):
     """81 of 263 is Newcombe's example, Statistics in Medicine 17 (1998) 857, table I."""
     a = Accuracy.of(right, n)
     assert (a.low, a.high) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize("lost, gained, p", [(0, 0, 1.0), (10, 0, 2 / 1024), (1, 7, 18 / 256), (5, 5, 1.0)])
+def test_paired_test_of_accuracy(lost, gained, p):
+    """Binomial tails by hand."""
+    assert p_value(lost, gained) == pytest.approx(p) == p_value(gained, lost)
 
 
 class Broken(SpikingNet):
@@ -179,7 +212,19 @@ DATA = labelled(8)
         (lambda: nn.Sequential(nn.Conv2d(2, 4, 3)).eval(), DATA, {}, ["not a score per class"]),
         (lambda: nn.Sequential(nn.ReLU()).eval(), DATA, {}, ["without a layer"]),
     ],
-    ids=["forward", "nan", "neuron", "empty", "zero", "unlabelled", "labels", "shapes", "calibration", "output", "no layers"],
+    ids=[
+        "forward",
+        "nan",
+        "neuron",
+        "empty",
+        "zero",
+        "unlabelled",
+        "labels",
+        "shapes",
+        "calibration",
+        "output",
+        "no layers",
+    ],
 )
 def test_bad_input_gives_one_clear_message(net, data, options, words):
     with pytest.raises(tj.InputError) as error:

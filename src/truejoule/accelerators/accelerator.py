@@ -40,7 +40,9 @@ class Accelerator(Protocol):
         """Place every layer. Raises ``InputError`` for a layer that does not fit."""
         ...
 
-    def cost(self, mapping: Mapping, activity: Activity, work: Mapping_[str, Mapping_[str, tuple[float, ...]]] | None = None) -> Cost:
+    def cost(
+        self, mapping: Mapping, activity: Activity, work: Mapping_[str, Mapping_[str, tuple[float, ...]]] | None = None
+    ) -> Cost:
         """Energy, time and area of one inference.
 
         Parameters
@@ -80,7 +82,11 @@ def accelerator(name: str | Path, /, **overrides: object) -> Accelerator:
     """
     loaded = presets.load(name)
     if loaded.machine not in machines():
-        raise InputError(f"no machine {loaded.machine!r}", where=f"{loaded.origin}, machine", fix=did_you_mean(loaded.machine, machines()))
+        raise InputError(
+            f"no machine {loaded.machine!r}",
+            where=f"{loaded.origin}, machine",
+            fix=did_you_mean(loaded.machine, machines()),
+        )
     module = importlib.import_module(f"truejoule.accelerators.{loaded.machine}.design")
     return module.build(loaded, overrides)
 

@@ -28,12 +28,12 @@ class Parameter:
     """One line of ``truejoule accelerators show``: a value and where it comes from."""
 
     name: str
-    value: object
+    value: Any
     unit: str
     source: str
     kind: str
-    low: object = None
-    high: object = None
+    low: float | None = None
+    high: float | None = None
     meaning: str = ""
 
 
@@ -58,7 +58,11 @@ class Preset:
     lines: Mapping[str, int]
 
     def where(self, parameter: str) -> str:
-        return f"{self.origin}:{self.lines[parameter]}, {parameter}" if parameter in self.lines else f"{self.origin}, {parameter}"
+        return (
+            f"{self.origin}:{self.lines[parameter]}, {parameter}"
+            if parameter in self.lines
+            else f"{self.origin}, {parameter}"
+        )
 
 
 def names() -> list[str]:
@@ -73,7 +77,10 @@ def path_of(name_or_path: str | Path) -> Path:
         return path
     path = FOLDER / f"{name_or_path}.yaml"
     if not path.is_file():
-        raise InputError(f"no accelerator {str(name_or_path)!r}", fix=did_you_mean(str(name_or_path), names()) + "; or give the path of a .yaml file")
+        raise InputError(
+            f"no accelerator {str(name_or_path)!r}",
+            fix=did_you_mean(str(name_or_path), names()) + "; or give the path of a .yaml file",
+        )
     return path
 
 
@@ -90,27 +97,50 @@ def load(name_or_path: str | Path) -> Preset:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError("the accelerator file cannot be read", where=str(path), got=error.strerror or str(error)) from None
+        raise InputError(
+            "the accelerator file cannot be read", where=str(path), got=error.strerror or str(error)
+        ) from None
     try:
         tree, data = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InputError("the accelerator file is not valid YAML", where=str(path), got=str(error)) from None
     needed = ("machine", "title", "summary", "parameters")
     if not isinstance(data, dict) or any(key not in data for key in needed):
-        raise InputError("not an accelerator file", where=str(path), expected="the keys " + ", ".join(needed), fix="start from the output of `truejoule accelerators show NAME --yaml`")
+        raise InputError(
+            "not an accelerator file",
+            where=str(path),
+            expected="the keys " + ", ".join(needed),
+            fix="start from the output of `truejoule accelerators show NAME --yaml`",
+        )
     if extra := set(data) - {*needed, "name"}:
-        raise InputError(f"unknown key {sorted(extra)[0]!r}", where=str(path), fix=did_you_mean(sorted(extra)[0], [*needed, "name"]))
+        raise InputError(
+            f"unknown key {sorted(extra)[0]!r}", where=str(path), fix=did_you_mean(sorted(extra)[0], [*needed, "name"])
+        )
     lines = {}
     for key, node in tree.value:
         if key.value == "parameters" and hasattr(node, "value"):
             lines = {k.value: k.start_mark.line + 1 for k, _ in node.value}
     if not isinstance(data["parameters"], dict):
-        raise InputError("the parameters of an accelerator file are a mapping", where=str(path), got=data["parameters"], expected="parameters: {name: {value: ..., source: ...}}")
-    return Preset(str(data.get("name", path.stem)), str(data["machine"]), str(data["title"]), " ".join(str(data["summary"]).split()), data["parameters"],
-                  path.name if path.parent == FOLDER else str(path), lines)
+        raise InputError(
+            "the parameters of an accelerator file are a mapping",
+            where=str(path),
+            got=data["parameters"],
+            expected="parameters: {name: {value: ..., source: ...}}",
+        )
+    return Preset(
+        str(data.get("name", path.stem)),
+        str(data["machine"]),
+        str(data["title"]),
+        " ".join(str(data["summary"]).split()),
+        data["parameters"],
+        path.name if path.parent == FOLDER else str(path),
+        lines,
+    )
 
 
-def fill(kinds: Sequence[type], preset: Preset, overrides: Mapping[str, object]) -> tuple[tuple[Any, ...], tuple[Parameter, ...]]:
+def fill(
+    kinds: Sequence[type], preset: Preset, overrides: Mapping[str, object]
+) -> tuple[tuple[Any, ...], tuple[Parameter, ...]]:
     """One instance of each frozen dataclass in ``kinds``, filled from a preset and the user's overrides.
 
     Every field of every kind must be in the preset; a field's ``metadata["meaning"]`` explains it.
@@ -123,24 +153,54 @@ def fill(kinds: Sequence[type], preset: Preset, overrides: Mapping[str, object])
     hints = {name: hint for kind in kinds for name, hint in typing.get_type_hints(kind, include_extras=True).items()}
     for name in [*preset.entries, *overrides]:
         if name not in known:
-            raise InputError(f"unknown parameter {name!r}", where=preset.where(name) if name in preset.entries else f"override of {preset.name}",
-                             fix=did_you_mean(name, known))
+            raise InputError(
+                f"unknown parameter {name!r}",
+                where=preset.where(name) if name in preset.entries else f"override of {preset.name}",
+                fix=did_you_mean(name, known),
+            )
     values, parameters = {}, []
     for name, field in known.items():
         if name not in preset.entries:
-            raise InputError(f"the parameter {name!r} is missing", where=preset.origin, expected=str(field.metadata.get("meaning", "")), fix="add it with value, source and kind")
+            raise InputError(
+                f"the parameter {name!r} is missing",
+                where=preset.origin,
+                expected=str(field.metadata.get("meaning", "")),
+                fix="add it with value, source and kind",
+            )
         entry, where = preset.entries[name], preset.where(name)
         if not isinstance(entry, Mapping) or not {"value", "source", "kind"} <= set(entry):
-            raise InputError("a parameter needs value, source and kind", where=where, got=entry, expected='{value: "2.5 pJ", source: "paper, table", kind: published}')
+            raise InputError(
+                "a parameter needs value, source and kind",
+                where=where,
+                got=entry,
+                expected='{value: "2.5 pJ", source: "paper, table", kind: published}',
+            )
         if extra := set(entry) - {"value", "source", "kind", "low", "high", "node"}:
-            raise InputError(f"unknown key {sorted(extra)[0]!r}", where=where, fix=did_you_mean(sorted(extra)[0], ["value", "source", "kind", "low", "high", "node"]))
+            raise InputError(
+                f"unknown key {sorted(extra)[0]!r}",
+                where=where,
+                fix=did_you_mean(sorted(extra)[0], ["value", "source", "kind", "low", "high", "node"]),
+            )
         if name in overrides:
-            entry, where = {"value": overrides[name], "source": "set by the user", "kind": "assumed"}, f"override {name}"
+            entry, where = (
+                {"value": overrides[name], "source": "set by the user", "kind": "assumed"},
+                f"override {name}",
+            )
         value, unit = _value(hints[name], name, entry, where)
         values[name] = value
         band = (value.low, value.high) if isinstance(value, Coefficient) else (None, None)
         shown = value.value if isinstance(value, Coefficient) else value
-        parameters.append(Parameter(name, shown, unit, str(entry["source"]), str(entry["kind"]), *band, str(field.metadata.get("meaning", ""))))
+        parameters.append(
+            Parameter(
+                name,
+                shown,
+                unit,
+                str(entry["source"]),
+                str(entry["kind"]),
+                *band,
+                str(field.metadata.get("meaning", "")),
+            )
+        )
     return tuple(kind(**{f.name: values[f.name] for f in fields(kind)}) for kind in kinds), tuple(parameters)
 
 
@@ -153,9 +213,18 @@ def _value(hint: Any, name: str, entry: Mapping[str, Any], where: str) -> tuple[
             numbers = {key: parse(entry[key], unit, where=where) for key in ("value", "low", "high") if key in entry}
             node = parse(entry["node"], "m", where=where) if "node" in entry else None
             try:
-                return Coefficient(name=name.replace("_", " "), unit=unit, source=str(entry["source"]), kind=entry["kind"], node_m=node, **numbers), unit
+                return Coefficient(
+                    name=name.replace("_", " "),
+                    unit=unit,
+                    source=str(entry["source"]),
+                    kind=entry["kind"],
+                    node_m=node,
+                    **numbers,
+                ), unit
             except InputError as error:
-                raise InputError(error.what, where=where, got=error.got, expected=error.expected, fix=error.fix) from None
+                raise InputError(
+                    error.what, where=where, got=error.got, expected=error.expected, fix=error.fix
+                ) from None
         value = parse(entry["value"], unit, where=where)
         if value < 0:
             raise InputError(f"a negative {name}", where=where, got=entry["value"], expected="zero or more")
@@ -167,7 +236,12 @@ def _plain(hint: Any, name: str, value: Any, where: str) -> Any:
     origin = typing.get_origin(hint)
     if origin is typing.Literal:
         if value not in typing.get_args(hint):
-            raise InputError(f"not a value of {name}", where=where, got=value, fix=did_you_mean(str(value), map(str, typing.get_args(hint))))
+            raise InputError(
+                f"not a value of {name}",
+                where=where,
+                got=value,
+                fix=did_you_mean(str(value), map(str, typing.get_args(hint))),
+            )
         return value
     options = typing.get_args(hint) if origin in (typing.Union, types.UnionType) else (hint,)
     if value is None and type(None) in options:
@@ -178,7 +252,12 @@ def _plain(hint: Any, name: str, value: Any, where: str) -> Any:
         value, right = float(value), True
     if not right:
         expected = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
-        raise InputError(f"not a value of {name}", where=where, got=value, expected=expected + (" or null" if type(None) in options else ""))
-    if kind in (int, float) and value < 0:
+        raise InputError(
+            f"not a value of {name}",
+            where=where,
+            got=value,
+            expected=expected + (" or null" if type(None) in options else ""),
+        )
+    if isinstance(value, (int, float)) and value < 0:
         raise InputError(f"a negative {name}", where=where, got=value, expected="zero or more")
     return value

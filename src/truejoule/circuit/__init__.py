@@ -16,3 +16,15 @@ from truejoule.circuit.passive import transfer_matrix as transfer_matrix
 from truejoule.circuit.spice import netlist as netlist
 from truejoule.circuit.spice import ngspice_currents as ngspice_currents
 from truejoule.circuit.wires import Wires as Wires
+from truejoule.circuit.cells import Cell as Cell
+from truejoule.circuit.cells import Ohmic as Ohmic
+from truejoule.circuit.cells import Polynomial as Polynomial
+from truejoule.circuit.cells import Series as Series
+from truejoule.circuit.cells import Sinh as Sinh
+from truejoule.circuit.cells import low_field as low_field
+from truejoule.circuit.cells import spice_cards as spice_cards
+from truejoule.circuit.cells_measured import Table as Table
+from truejoule.circuit.cells_switching import AlphaPower as AlphaPower
+from truejoule.circuit.cells_switching import Ekv as Ekv
+from truejoule.circuit.cells_switching import ReadStack as ReadStack
+from truejoule.circuit.cells_switching import Selector as Selector

@@ -21,7 +21,8 @@ class Wires:
 
     Row ``i`` is driven from its left end through ``r_source_ohm`` and one word-line segment before its first cell;
     its right end is open. Column ``j`` is read at its bottom end, after the last row, through one bit-line segment
-    and ``r_sense_ohm`` into a virtual ground; its top end is open.
+    and ``r_sense_ohm`` into a virtual ground; its top end is open. In gated arrays rows only switch gates, and the
+    driver is that of each column's source line: see `truejoule.circuit.topology`.
 
     Zero is allowed anywhere and exact (a perfect conductor, no small number in its place). Tensors may carry leading
     tile dimensions and may require gradients; numpy arrays are converted.
@@ -36,9 +37,10 @@ class Wires:
     r_bl_ohm: Resistance
     """Bit line, broadcastable to ``(..., rows, columns)``; segment ``i`` is the one after row ``i``."""
     r_sl_ohm: Resistance = 0.0
-    """Source line of gated arrays, same layout as the bit line. Passive arrays have none."""
+    """Source line of gated arrays, broadcastable to ``(..., rows, columns)``; segment ``i`` is the one on the supply's
+    side of row ``i``. Passive arrays have none."""
     r_source_ohm: Resistance = 0.0
-    """Driver of each row: scalar or ``(..., rows)``."""
+    """Driver of each row: scalar or ``(..., rows)``; in gated arrays of each source line: scalar or ``(..., columns)``."""
     r_sense_ohm: Resistance = 0.0
     """Sense input of each column: scalar or ``(..., columns)``."""
 
@@ -92,21 +94,7 @@ def segments(wires: Wires, shape: tuple[int, ...], device: torch.device) -> Segm
     *lead, rows, columns = shape
 
     def fit(name: str, *cells: int) -> Tensor:
-        value = torch.as_tensor(getattr(wires, name), dtype=torch.float64, device=device)
-        goal = (*lead, *cells)
-        aligned = value.reshape((1,) * (len(goal) - value.ndim) + value.shape) if value.ndim <= len(goal) else value
-        if aligned.ndim != len(goal) or any(a not in (1, b) for a, b in zip(aligned.shape, goal, strict=True)):
-            raise InputError(
-                "this wire resistance does not fit the array",
-                where=name,
-                got=f"shape {tuple(value.shape)}",
-                expected=f"a number, or a shape that broadcasts to {goal}",
-                fix="give one number for all segments, or one value per segment",
-            )
-        tail = aligned.shape[len(lead) :]
-        if all(size == 1 for size in aligned.shape[: len(lead)]):
-            return aligned.reshape(1, *tail)
-        return aligned.expand(*lead, *tail).reshape(-1, *tail)
+        return laid_out(wires, name, tuple(lead), cells, device)
 
     return Segments(
         wordline=fit("r_wl_ohm", rows, columns),
@@ -114,6 +102,32 @@ def segments(wires: Wires, shape: tuple[int, ...], device: torch.device) -> Segm
         source=fit("r_source_ohm", rows),
         sense=fit("r_sense_ohm", columns),
     )
+
+
+def laid_out(
+    wires: Wires, name: str, lead: tuple[int, ...], cells: tuple[int, ...], device: torch.device
+) -> Tensor:
+    """One resistance of ``wires`` in fp64, ``(tiles | 1, ...)`` with each of ``cells`` either whole or 1.
+
+    Raises
+    ------
+    InputError : its tensor does not broadcast to ``(*lead, *cells)``.
+    """
+    value = torch.as_tensor(getattr(wires, name), dtype=torch.float64, device=device)
+    goal = (*lead, *cells)
+    aligned = value.reshape((1,) * (len(goal) - value.ndim) + value.shape) if value.ndim <= len(goal) else value
+    if aligned.ndim != len(goal) or any(a not in (1, b) for a, b in zip(aligned.shape, goal, strict=True)):
+        raise InputError(
+            "this wire resistance does not fit the array",
+            where=name,
+            got=f"shape {tuple(value.shape)}",
+            expected=f"a number, or a shape that broadcasts to {goal}",
+            fix="give one number for all segments, or one value per segment",
+        )
+    tail = aligned.shape[len(lead) :]
+    if all(size == 1 for size in aligned.shape[: len(lead)]):
+        return aligned.reshape(1, *tail)
+    return aligned.expand(*lead, *tail).reshape(-1, *tail)
 
 
 def resistances(wires: Wires, rows: int, columns: int) -> tuple[Floats, ...]:
@@ -131,19 +145,26 @@ def resistances(wires: Wires, rows: int, columns: int) -> tuple[Floats, ...]:
     }
     if np.any(_numbers(wires.r_sl_ohm)):
         raise InputError("a passive array has no source line", where="r_sl_ohm", got=wires.r_sl_ohm, expected="0")
-    full = []
-    for name, shape in plan.items():
-        value = _numbers(getattr(wires, name))
-        try:
-            full.append(np.broadcast_to(value, shape))
-        except ValueError as problem:
-            raise InputError(
-                "this wire resistance does not fit the array",
-                where=name,
-                got=f"shape {value.shape}",
-                expected=f"a number, or a shape that broadcasts to {shape}",
-            ) from problem
-    return tuple(full)
+    return tuple(written_out(wires, name, shape) for name, shape in plan.items())
+
+
+def written_out(wires: Wires, name: str, shape: tuple[int, ...]) -> Floats:
+    """One resistance of ``wires`` for one array, every value written out to ``shape``, in ohm.
+
+    Raises
+    ------
+    InputError : its value does not broadcast to ``shape``.
+    """
+    value = _numbers(getattr(wires, name))
+    try:
+        return np.broadcast_to(value, shape)
+    except ValueError as problem:
+        raise InputError(
+            "this wire resistance does not fit the array",
+            where=name,
+            got=f"shape {value.shape}",
+            expected=f"a number, or a shape that broadcasts to {shape}",
+        ) from problem
 
 
 def _checked(name: str, value: object) -> Resistance:

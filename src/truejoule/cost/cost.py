@@ -30,7 +30,9 @@ class Cost:
         if not math.isclose(total, math.fsum(self.ledger.by("component").values()), rel_tol=1e-9, abs_tol=1e-30):
             raise InvariantError("the parts of the ledger sum to the whole", f"{total} J")
         if total < self.floor_j * (1 - 1e-9):
-            raise InvariantError("energy is not below the floor of the operations done", f"{total} J < {self.floor_j} J")
+            raise InvariantError(
+                "energy is not below the floor of the operations done", f"{total} J < {self.floor_j} J"
+            )
 
     @property
     def energy_j(self) -> float:

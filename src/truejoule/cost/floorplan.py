@@ -39,7 +39,12 @@ class Floorplan:
 
     def __post_init__(self) -> None:
         for b in self.blocks:
-            if not (math.isfinite(b.high_m2) and 0 <= b.low_m2 <= b.area_m2 <= b.high_m2 and math.isfinite(b.instances) and b.instances >= 0):
+            if not (
+                math.isfinite(b.high_m2)
+                and 0 <= b.low_m2 <= b.area_m2 <= b.high_m2
+                and math.isfinite(b.instances)
+                and b.instances >= 0
+            ):
                 raise InvariantError("areas and instances are finite and non-negative", repr(b))
 
     @property
@@ -49,7 +54,9 @@ class Floorplan:
     @property
     def band_m2(self) -> tuple[float, float]:
         """Area with every coefficient at its low, and at its high value."""
-        return math.fsum(b.instances * b.low_m2 for b in self.blocks), math.fsum(b.instances * b.high_m2 for b in self.blocks)
+        return math.fsum(b.instances * b.low_m2 for b in self.blocks), math.fsum(
+            b.instances * b.high_m2 for b in self.blocks
+        )
 
     def by_component(self) -> dict[str, float]:
         areas: dict[str, float] = {}

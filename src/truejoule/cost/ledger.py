@@ -60,11 +60,18 @@ class Ledger:
     def __post_init__(self) -> None:
         for e in self.entries:
             if e.when == "once" and len(e.counts) != 1:
-                raise InvariantError("what happens once has one count", f"{e.layer} {e.component} {e.action}: {e.counts}")
+                raise InvariantError(
+                    "what happens once has one count", f"{e.layer} {e.component} {e.action}: {e.counts}"
+                )
             if not all(math.isfinite(c) and c >= 0 for c in e.counts):
-                raise InvariantError("counts are finite and non-negative", f"{e.layer} {e.component} {e.action}: {e.counts}")
+                raise InvariantError(
+                    "counts are finite and non-negative", f"{e.layer} {e.component} {e.action}: {e.counts}"
+                )
             if not (math.isfinite(e.high_j) and 0 <= e.low_j <= e.energy_j <= e.high_j):
-                raise InvariantError("0 <= low <= energy <= high", f"{e.layer} {e.component} {e.action}: {e.low_j}, {e.energy_j}, {e.high_j}")
+                raise InvariantError(
+                    "0 <= low <= energy <= high",
+                    f"{e.layer} {e.component} {e.action}: {e.low_j}, {e.energy_j}, {e.high_j}",
+                )
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)
@@ -89,7 +96,10 @@ class Ledger:
     def step_j(self) -> tuple[float, ...]:
         """Energy of each time step, without E0."""
         steps = max((len(e.counts) for e in self.entries if e.when == "each step"), default=0)
-        return tuple(math.fsum(e.counts[t] * e.energy_j for e in self.entries if e.when == "each step" and t < len(e.counts)) for t in range(steps))
+        return tuple(
+            math.fsum(e.counts[t] * e.energy_j for e in self.entries if e.when == "each step" and t < len(e.counts))
+            for t in range(steps)
+        )
 
     def by(self, key: Key) -> dict[str, float]:
         """Joules per value of ``key`` (``"layer"``, ``"component"``, ``"action"``, ``"when"``, ``"kind"``, ``"source"``), in order of first appearance."""
@@ -109,4 +119,3 @@ class Ledger:
         for entry in self.entries:
             groups.setdefault(getattr(entry, key), []).append(entry)
         return groups
-

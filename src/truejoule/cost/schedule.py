@@ -46,7 +46,11 @@ class Schedule:
 
     def __post_init__(self) -> None:
         for s in self.slots:
-            if not (math.isfinite(s.end_s) and 0 <= s.start_s <= s.end_s and 0 <= s.busy_s <= (s.end_s - s.start_s) * (1 + 1e-9) + 1e-18):
+            if not (
+                math.isfinite(s.end_s)
+                and 0 <= s.start_s <= s.end_s
+                and 0 <= s.busy_s <= (s.end_s - s.start_s) * (1 + 1e-9) + 1e-18
+            ):
                 raise InvariantError("0 <= start <= end and busy fits in between", repr(s))
         if self.slots and not 0 < self.interval_s <= self.latency_s * (1 + 1e-9):
             raise InvariantError("0 < interval <= latency", f"{self.interval_s} s, {self.latency_s} s")

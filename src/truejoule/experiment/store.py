@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -36,7 +35,12 @@ def write(root: Path, evaluation: Mapping[str, Any], files: Mapping[str, str] | 
         root.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=".writing-", dir=root))
     except OSError as error:
-        raise InputError("the run folder cannot be written", where=str(root), got=error.strerror or str(error), fix="choose another folder with --out") from None
+        raise InputError(
+            "the run folder cannot be written",
+            where=str(root),
+            got=error.strerror or str(error),
+            fix="choose another folder with --out",
+        ) from None
     try:
         (fresh / RESULT).write_text(json.dumps(evaluation, indent=1, allow_nan=False), encoding="utf-8")
         for name, text in (files or {}).items():
@@ -45,8 +49,8 @@ def write(root: Path, evaluation: Mapping[str, Any], files: Mapping[str, str] | 
         old = None
         if target.exists():
             old = Path(tempfile.mkdtemp(prefix=".replaced-", dir=root)) / "run"
-            os.replace(target, old)
-        os.replace(fresh, target)
+            target.replace(old)
+        fresh.replace(target)
         if old is not None:
             shutil.rmtree(old.parent, ignore_errors=True)
     finally:
@@ -64,11 +68,20 @@ def read(path: Path) -> dict[str, Any]:
     file = path if path.is_file() else path / RESULT
     if not file.is_file():
         siblings = [p.parent.name for p in path.parent.glob(f"*/{RESULT}")] if path.parent.is_dir() else []
-        raise InputError("not a run folder", where=str(path), expected=f"a folder with {RESULT}", fix=did_you_mean(path.name, siblings) if siblings else "make one with `truejoule evaluate` or `truejoule demo`")
+        raise InputError(
+            "not a run folder",
+            where=str(path),
+            expected=f"a folder with {RESULT}",
+            fix=did_you_mean(path.name, siblings)
+            if siblings
+            else "make one with `truejoule evaluate` or `truejoule demo`",
+        )
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError("the run cannot be read", where=str(file), got=str(error), expected="the JSON that truejoule wrote") from None
+        raise InputError(
+            "the run cannot be read", where=str(file), got=str(error), expected="the JSON that truejoule wrote"
+        ) from None
     if not isinstance(found, dict) or "ledger" not in found or "schema" not in found:
         raise InputError("not an evaluation", where=str(file), expected="the JSON that truejoule wrote")
     return found
@@ -77,8 +90,15 @@ def read(path: Path) -> dict[str, Any]:
 def folder_name(evaluation: Mapping[str, Any]) -> str:
     """``<network>-on-<accelerator>-<hash>``."""
     provenance = evaluation["provenance"]
-    question = {"network": evaluation["network"], "layers": evaluation["workload"]["layers"], "parameters": [(p["name"], p["value"]) for p in evaluation["parameters"]],
-                "remedies": evaluation["remedies"], "samples": provenance["samples"], "seeds": provenance["seeds"], "accuracy": evaluation["ideal_accuracy"]["value"]}
+    question = {
+        "network": evaluation["network"],
+        "layers": evaluation["workload"]["layers"],
+        "parameters": [(p["name"], p["value"]) for p in evaluation["parameters"]],
+        "remedies": evaluation["remedies"],
+        "samples": provenance["samples"],
+        "seeds": provenance["seeds"],
+        "accuracy": evaluation["ideal_accuracy"]["value"],
+    }
     digest = hashlib.blake2b(json.dumps(question, sort_keys=True, default=str).encode(), digest_size=4).hexdigest()
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{evaluation['network']}-on-{evaluation['accelerator']}").strip("-.")
     return f"{name or 'run'}-{digest}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from truejoule.accelerators.accelerator import Accelerator
@@ -31,7 +31,6 @@ class Plan:
     calibration : input batches without labels, for ranges and adaptation.
     seed : of the physical chip.
     deployed : the network on the machine; ``None`` before the stage ``deployed``.
-    remedies : names of the remedies applied so far.
     """
 
     network: Network
@@ -39,7 +38,6 @@ class Plan:
     calibration: tuple[Tensor, ...]
     seed: int
     deployed: Deployed | None = None
-    remedies: tuple[str, ...] = ()
 
 
 class Mitigation(Protocol):
@@ -68,7 +66,12 @@ def apply(plan: Plan, mitigations: Sequence[Mitigation], stage: Stage) -> Plan:
     """
     for mitigation in mitigations:
         if mitigation.stage not in STAGES:
-            raise InputError("a remedy with an unknown stage", where=mitigation.name, got=mitigation.stage, expected=", ".join(STAGES))
+            raise InputError(
+                "a remedy with an unknown stage",
+                where=mitigation.name,
+                got=mitigation.stage,
+                expected=", ".join(STAGES),
+            )
         if mitigation.stage == stage:
-            plan = replace(mitigation.apply(plan), remedies=(*plan.remedies, mitigation.name))
+            plan = mitigation.apply(plan)
     return plan

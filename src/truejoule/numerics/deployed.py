@@ -41,7 +41,14 @@ class Recorder(Protocol):
 class Runnable(Protocol):
     """A network that runs with its layers computed by somebody else (``network.Network``)."""
 
-    def run(self, x: Tensor, on_call: Callable[[Any], Tensor], *, on_layer: Callable[[str, int, int, Tensor, Tensor], None], module: nn.Module) -> Any: ...
+    def run(
+        self,
+        x: Tensor,
+        on_call: Callable[[Any], Tensor],
+        *,
+        on_layer: Callable[[str, int, int, Tensor, Tensor], None],
+        module: nn.Module,
+    ) -> Any: ...
     def recorder(self) -> Recorder: ...
     def samples(self, x: Tensor) -> int: ...
     def split(self, name: str, x: Tensor) -> Tensor: ...
@@ -87,6 +94,16 @@ class Tally:
         steps = self.work.setdefault(quantity, [])
         steps.extend([0.0] * (step + 1 - len(steps)))
         steps[step] += amount
+
+    def add(self, other: Tally, step: int) -> None:
+        """Add what happened in one time step, counted in ``other`` at step 0."""
+        for quantity, amounts in other.work.items():
+            self.count(quantity, step, amounts[0])
+        self.converted += other.converted
+        self.clipped += other.clipped
+        self.overflow = max(self.overflow, other.overflow)
+        self.signal += other.signal
+        self.error += other.error
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +163,10 @@ class Deployed(nn.Module):
         if call.steps == 1:
             return layer(call.input, call.bias, call.step, self._samples)
         parts = self._network.split(call.name, call.input)
-        return self._network.join(call.name, torch.stack([layer(part, call.bias, call.step + t, self._samples) for t, part in enumerate(parts)]))
+        return self._network.join(
+            call.name,
+            torch.stack([layer(part, call.bias, call.step + t, self._samples) for t, part in enumerate(parts)]),
+        )
 
     def wire_loss(self) -> dict[str, Tensor]:
         """``HardwareLayer.wire_loss`` of the layers that have one."""
@@ -156,8 +176,10 @@ class Deployed(nn.Module):
     def measurement(self) -> Measurement:
         """Everything measured since the last ``restart``."""
         total = max(self._samples, 1)
-        tallies = {name.replace("/", "."): layer.tally for name, layer in self.layers.items()}
-        work = {name: {q: tuple(v / total for v in steps) for q, steps in t.work.items()} for name, t in tallies.items()}
+        tallies: dict[str, Tally] = {name.replace("/", "."): layer.tally for name, layer in self.layers.items()}  # type: ignore[misc]
+        work = {
+            name: {q: tuple(v / total for v in steps) for q, steps in t.work.items()} for name, t in tallies.items()
+        }
         clipped = {name: t.clipped / t.converted if t.converted else 0.0 for name, t in tallies.items()}
         snr = {name: _decibel(t.signal, t.error) for name, t in tallies.items()}
         overflow = {name: t.overflow for name, t in tallies.items()}

@@ -11,6 +11,7 @@ from torch import Tensor
 from truejoule.errors import InputError
 from truejoule.numerics.schemes import SCHEMES
 
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """Integers ``w`` written as ``w = sum_s radix[s] * codes[s] - offset * mask``.
@@ -56,15 +57,28 @@ def encode(weights: Tensor, bits: int, cell_bits: int, scheme: str) -> Encoded:
     if bits == 1:
         low, high = -1, 1  # binary weights are -1 and +1
     whole = weights.to(torch.float32)
-    if whole.numel() and (bool((whole != whole.round()).any()) or float(whole.min()) < low or float(whole.max()) > high):
-        raise InputError("weights that do not fit their bit width", got=f"{float(whole.min()):g} to {float(whole.max()):g}", expected=f"whole numbers from {low} to {high} ({bits} bit)")
+    if whole.numel() and (
+        bool((whole != whole.round()).any()) or float(whole.min()) < low or float(whole.max()) > high
+    ):
+        raise InputError(
+            "weights that do not fit their bit width",
+            got=f"{float(whole.min()):g} to {float(whole.max()):g}",
+            expected=f"whole numbers from {low} to {high} ({bits} bit)",
+        )
     negative = whole < 0
     if scheme == "differential":
         magnitude_bits = max(bits - 1, 1)
         if bits > 1 and whole.numel() and float(whole.min()) == low:
-            raise InputError("a weight that a differential pair of this width cannot hold", got=f"{low}", expected=f"whole numbers from {-high} to {high}",
-                             fix="use symmetric weights, or another encoding")
-        halves = [_split(whole.clamp(min=0), magnitude_bits, cell_bits), _split((-whole).clamp(min=0), magnitude_bits, cell_bits)]
+            raise InputError(
+                "a weight that a differential pair of this width cannot hold",
+                got=f"{low}",
+                expected=f"whole numbers from {-high} to {high}",
+                fix="use symmetric weights, or another encoding",
+            )
+        halves = [
+            _split(whole.clamp(min=0), magnitude_bits, cell_bits),
+            _split((-whole).clamp(min=0), magnitude_bits, cell_bits),
+        ]
         codes = torch.cat([halves[0][0], halves[1][0]])
         return Encoded(scheme, codes, torch.cat([halves[0][1], -halves[1][1]]), 0.0, None)
     if bits == 1:

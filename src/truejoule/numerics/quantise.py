@@ -58,7 +58,9 @@ class IntegerWeights:
     bits: int
 
 
-def integer_weights(weight: Tensor, bits: int, levels: Literal["signed", "binary", "float"], *, where: str) -> IntegerWeights:
+def integer_weights(
+    weight: Tensor, bits: int, levels: Literal["signed", "binary", "float"], *, where: str
+) -> IntegerWeights:
     """Integers and scale of a weight tensor ``(K, ...)``.
 
     Parameters
@@ -74,7 +76,12 @@ def integer_weights(weight: Tensor, bits: int, levels: Literal["signed", "binary
     flat = weight.detach().reshape(weight.shape[0], -1).double()
     if not bool(torch.isfinite(flat).all()):
         count = int((~torch.isfinite(flat)).sum())
-        raise InputError("weights that are not finite", where=where, got=f"{count} of {flat.numel()} weights are NaN or infinite", fix="check the training run or the checkpoint")
+        raise InputError(
+            "weights that are not finite",
+            where=where,
+            got=f"{count} of {flat.numel()} weights are NaN or infinite",
+            fix="check the training run or the checkpoint",
+        )
     if levels == "binary" or bits == 1:
         return IntegerWeights(torch.where(flat >= 0, 1.0, -1.0).float(), flat.abs().mean(1), 1)
     if levels == "float":
@@ -93,7 +100,12 @@ def _scale(flat: Tensor, most: int, where: str) -> Tensor:
         return torch.full((len(flat),), shared, dtype=torch.float64, device=flat.device)
     steps = [common_step(found, most) if (found := _magnitudes(row)) else 1.0 for row in flat]
     if any(step is None for step in steps):
-        raise InputError("weights that are not integers times a scale", where=where, got="real values", expected=f"whole multiples up to {most} of one step per channel")
+        raise InputError(
+            "weights that are not integers times a scale",
+            where=where,
+            got="real values",
+            expected=f"whole multiples up to {most} of one step per channel",
+        )
     return torch.tensor(steps, dtype=torch.float64, device=flat.device)
 
 

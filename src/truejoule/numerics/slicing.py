@@ -21,14 +21,20 @@ def row_blocks(channels: int, kernel: tuple[int, int], rows: int, order: str) ->
     """
     area = kernel[0] * kernel[1]
     if order == "kernel" and area > 1:
-        groups = [[c * area + position for c in range(start, min(start + rows, channels))] for start in range(0, channels, rows) for position in range(area)]
+        groups = [
+            [c * area + position for c in range(start, min(start + rows, channels))]
+            for start in range(0, channels, rows)
+            for position in range(area)
+        ]
     else:
         total = channels * area
         groups = [list(range(start, min(start + rows, total))) for start in range(0, total, rows)]
     return torch.tensor([[-1] * (rows - len(group)) + group for group in groups], dtype=torch.long)
 
 
-def windows(x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]) -> Tensor:
+def windows(
+    x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]
+) -> Tensor:
     """im2col: ``(N, C, H, W)`` to ``(N, C*R*S, P)``; vectors ``(N, C)`` to ``(N, C, 1)``."""
     if x.dim() == 2:
         return x[:, :, None]
@@ -50,4 +56,3 @@ def bit_planes(codes: Tensor, bits: int, signed: bool) -> list[tuple[float, Tens
         whole = magnitude.to(torch.int32)
         planes += [(sign * 2.0**k, ((whole >> k) & 1).to(codes.dtype)) for k in range(bits)]
     return planes
-

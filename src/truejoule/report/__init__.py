@@ -1,4 +1,7 @@
-"""Shows evaluations: tables for the terminal, figures for papers, one HTML file for everybody. Reads their JSON form and nothing else."""
+"""Shows evaluations: tables for the terminal, figures for papers, one HTML file for everybody.
+
+Reads the JSON form of evaluations and nothing else.
+"""
 
 from truejoule.report.charts import NAMES as NAMES
 from truejoule.report.charts import available as available

@@ -15,6 +15,12 @@ Row = dict[str, Any]
 CONTAINER = "(containerSize()[0] || 900)"
 """Vega expression: width in pixels of the box that a figure is drawn in."""
 
+LABEL_ROOM = f"max({CONTAINER} - 115, 60)"
+"""Vega expression: pixels for the name above a bar, beside its total."""
+
+RESERVE = 120
+"""Pixels for the text after a bar."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chart:
@@ -61,6 +67,15 @@ def axis(values: Iterable[float], unit: str, title: str, **more: Any) -> Spec:
     }
 
 
+def scale(largest: float, reserve: int) -> Spec:
+    """From zero to the largest value, with ``reserve`` pixels left for the text after the bars."""
+    return {
+        "domain": [0, largest or 1.0],
+        "nice": False,
+        **({"range": [0, {"expr": f"max(width - {reserve}, 40)"}]} if reserve else {}),
+    }
+
+
 def tooltip(**titles: str) -> list[Spec]:
     """Tooltip lines: field and title."""
     return [{"field": field, "title": title, "type": "nominal"} for field, title in titles.items()]
@@ -82,7 +97,7 @@ def own(field: str) -> Spec:
 
 
 def heading(text: str = "bar", value: str = "total", *, order: list[str]) -> list[Spec]:
-    """Text above each bar: its name on the left, its total on the right. Works on a phone where axis labels would eat the width."""
+    """Text above each bar, name left and total right: on a phone, axis labels would eat the width."""
     rows = {"filter": "datum._first"}
     y = {"field": "_bar", "type": "ordinal", "sort": order, "axis": None}
     return [
@@ -93,7 +108,7 @@ def heading(text: str = "bar", value: str = "total", *, order: list[str]) -> lis
                 "align": "left",
                 "baseline": "bottom",
                 "dy": -10,
-                "limit": {"expr": f"max({CONTAINER} - 115, 60)"},
+                "limit": {"expr": LABEL_ROOM},
             },
             "encoding": {"y": y, "x": {"value": 0}, "text": {"field": text}},
         },

@@ -1,7 +1,8 @@
 """One colour per component, the same in every figure and every report.
 
-The nine family hues differ by at least 17 units of CIELAB under normal, protan, deutan and tritan vision (Machado 2009 matrices) and keep a
-lightness that reads on white and on near-black. Components of one family are shades of its hue; neutral grey is kept for the ideal network.
+The nine family hues were chosen to stay apart in CIELAB under normal, protan, deutan and tritan vision (Machado 2009
+matrices) at a lightness that reads on white and on near-black. Components of one family are shades of its hue; neutral
+grey is kept for the ideal network.
 """
 
 from __future__ import annotations

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from truejoule.errors import InputError, did_you_mean
-from truejoule.report.bars import RESERVE
-from truejoule.report.chart import CONTAINER, theme
+from truejoule.report.chart import CONTAINER, LABEL_ROOM, RESERVE, theme
 from truejoule.report.charts import NAMES as NAMES
 from truejoule.report.charts import chart
 from truejoule.report.maps import wires_chart
@@ -70,6 +69,7 @@ def figure(
     # No container here: what the page computes from its width is told the width, at the size of the type on paper.
     spec = json.loads(
         json.dumps(drawn.spec)
+        .replace(LABEL_ROOM, f"{width - 62}")
         .replace(CONTAINER, f"{width / 0.6:.0f}")
         .replace(f"width - {RESERVE}", f"width - {0.6 * RESERVE:.0f}")
     )

@@ -232,6 +232,7 @@ def tiles_chart(evaluation: Evaluation) -> Chart:
                     "_middle": (left + right) / 2,
                     "_row": down,
                     "_colour": tints[p["layer"]],
+                    "_pale": tints[p["layer"]] + "59",
                     "_ink": ink(tints[p["layer"]]),
                     "where": f"{mapping['unit_name']} {unit} (row {down}, column {across})",
                     "arrays": p["arrays"],
@@ -283,8 +284,8 @@ def tiles_chart(evaluation: Evaluation) -> Chart:
         },
         {
             "transform": [{"filter": "!datum._empty"}],
-            "mark": {**shape, "opacity": 0.35},
-            "encoding": {"x": x, "y": y, "color": own("_colour"), **body},
+            "mark": shape,
+            "encoding": {"x": x, "y": y, "color": own("_pale"), **body},
         },
         {
             "transform": [{"filter": "!datum._empty"}],
@@ -347,7 +348,7 @@ def tiles_chart(evaluation: Evaluation) -> Chart:
                 "direction": "horizontal",
                 "symbolType": "square",
                 "columns": columns(110),
-                "symbolOpacity": 1,
+                "encoding": {"symbols": {"update": {"opacity": {"value": 1}, "fillOpacity": {"value": 1}}}},
             },
         }
     cell = min(84, max(10, 520 // max(width, 1)))

@@ -1,4 +1,4 @@
-"""What the tables, the figures and the page say about one evaluation, in words: every number comes from its JSON form."""
+"""What tables, figures and page say about an evaluation, in words: every number comes from its JSON form."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def label(evaluation: Evaluation) -> str:
 
 
 def labels(evaluations: Sequence[Evaluation]) -> list[str]:
-    """A different name for every evaluation: the network is added where the machine alone is not enough, then a number."""
+    """A different name for every evaluation: the network is added where the machine is not enough, then a number."""
     names = [label(e) for e in evaluations]
     if len(set(names)) < len(names):
         names = [f"{e['network']} on {name}" for e, name in zip(evaluations, names, strict=True)]

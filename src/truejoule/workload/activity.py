@@ -39,8 +39,12 @@ class LayerActivity:
     def __add__(self, other: LayerActivity) -> LayerActivity:
         constant = ("inputs", "outputs", "patches", "steps")
         if any(getattr(self, name) != getattr(other, name) for name in constant):
-            raise InputError("activities of different layers cannot be merged", got=f"{[getattr(other, n) for n in constant]}",
-                             expected=f"{constant} = {[getattr(self, n) for n in constant]}", fix="use the same input size and number of time steps for every batch")
+            raise InputError(
+                "activities of different layers cannot be merged",
+                got=f"{[getattr(other, n) for n in constant]}",
+                expected=f"{constant} = {[getattr(self, n) for n in constant]}",
+                fix="use the same input size and number of time steps for every batch",
+            )
         merged = {}
         for field in fields(self):
             mine, theirs = getattr(self, field.name), getattr(other, field.name)
@@ -89,5 +93,9 @@ class Activity:
 
     def __add__(self, other: Activity) -> Activity:
         if set(self.layers) != set(other.layers):
-            raise InputError("activities of different networks cannot be merged", got=str(sorted(set(self.layers) ^ set(other.layers))), expected="the same layers")
+            raise InputError(
+                "activities of different networks cannot be merged",
+                got=str(sorted(set(self.layers) ^ set(other.layers))),
+                expected="the same layers",
+            )
         return Activity({name: a + other.layers[name] for name, a in self.layers.items()}, self.origin)

@@ -54,9 +54,22 @@ class Layer:
     def __post_init__(self) -> None:
         if self.op not in OPS:
             raise InputError(f"unknown operation {self.op!r}", where=self.name, expected=", ".join(OPS))
-        sizes = (*self.input_shape, *self.output_shape, self.steps, *self.kernel, *self.stride, *self.dilation, self.groups)
+        sizes = (
+            *self.input_shape,
+            *self.output_shape,
+            self.steps,
+            *self.kernel,
+            *self.stride,
+            *self.dilation,
+            self.groups,
+        )
         if not self.input_shape or not self.output_shape or min(sizes) < 1 or min(self.padding) < 0:
-            raise InputError("a layer with an empty or negative size", where=self.name, got=self.loops(), expected="every size at least 1")
+            raise InputError(
+                "a layer with an empty or negative size",
+                where=self.name,
+                got=self.loops(),
+                expected="every size at least 1",
+            )
         if self.op == "neuron" and self.neuron is None:
             raise InputError("a neuron layer without its semantics", where=self.name, expected="neuron=Neuron(...)")
 
@@ -105,10 +118,13 @@ class Layer:
 
     def loops(self) -> str:
         """``64→128@16×16 k3×3 s1`` for tables."""
+
         def size(shape: tuple[int, ...]) -> str:
             return "×".join(map(str, shape[1:])) or "1"
 
         text = f"{self.in_channels}→{self.out_channels}@{size(self.output_shape)}"
         if self.op == "conv" or self.op.endswith("pool"):
-            text += f" k{self.kernel[0]}×{self.kernel[1]} s{self.stride[0]}" + (f" g{self.groups}" if self.groups > 1 else "")
+            text += f" k{self.kernel[0]}×{self.kernel[1]} s{self.stride[0]}" + (
+                f" g{self.groups}" if self.groups > 1 else ""
+            )
         return text

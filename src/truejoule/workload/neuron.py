@@ -49,11 +49,23 @@ class Neuron:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.threshold) and math.isfinite(self.gain) and math.isfinite(self.reset_value)):
-            raise InputError("a neuron with a number that is not finite", got=repr(self), expected="finite threshold, gain and reset value")
+            raise InputError(
+                "a neuron with a number that is not finite",
+                got=repr(self),
+                expected="finite threshold, gain and reset value",
+            )
         if not 0.0 <= self.decay <= 1.0:
-            raise InputError("a neuron whose decay is outside 0 to 1", got=self.decay, expected="the share of the state kept per step, 0 to 1")
+            raise InputError(
+                "a neuron whose decay is outside 0 to 1",
+                got=self.decay,
+                expected="the share of the state kept per step, 0 to 1",
+            )
         if self.reset_delay not in (0, 1) or self.max_spikes < 1:
-            raise InputError("a neuron with an impossible reset delay or spike count", got=repr(self), expected="reset_delay 0 or 1, max_spikes at least 1")
+            raise InputError(
+                "a neuron with an impossible reset delay or spike count",
+                got=repr(self),
+                expected="reset_delay 0 or 1, max_spikes at least 1",
+            )
 
     @property
     def kind(self) -> str:
@@ -65,7 +77,12 @@ class Neuron:
         reset = {"subtract": "soft reset", "none": "no reset"}.get(self.reset, f"hard reset to {self.reset_value:g}")
         delay = " one step late" if self.reset_delay else ""
         equality = "fires at equality" if self.fires_at_equality else "fires above θ"
-        more = "".join([f", gain {self.gain:g}" if self.gain != 1 else "", f", up to {self.max_spikes} spikes a step" if self.max_spikes > 1 else "",
-                        f", v >= {self.lower_bound:g}" if self.lower_bound > -math.inf else ""])
+        more = "".join(
+            [
+                f", gain {self.gain:g}" if self.gain != 1 else "",
+                f", up to {self.max_spikes} spikes a step" if self.max_spikes > 1 else "",
+                f", v >= {self.lower_bound:g}" if self.lower_bound > -math.inf else "",
+            ]
+        )
         leak = f" decay={self.decay:g}" if self.decay != 1 else ""
         return f"{self.kind} θ={self.threshold:g}{leak} {reset}{delay}, {equality}{more}"

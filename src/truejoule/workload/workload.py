@@ -54,11 +54,22 @@ class Workload:
     def __post_init__(self) -> None:
         index = {layer.name: layer for layer in self.layers}
         if len(index) != len(self.layers):
-            raise InputError("two layers of one name", where=self.name, got=str(sorted(n.name for n in self.layers)), expected="unique layer names")
+            raise InputError(
+                "two layers of one name",
+                where=self.name,
+                got=str(sorted(n.name for n in self.layers)),
+                expected="unique layer names",
+            )
         for edge in self.edges:
             for end in (edge.source, edge.target):
                 if end != "input" and end not in index:
-                    raise InputError("an edge to a layer that does not exist", where=f"{edge.source} → {edge.target}", got=end, expected="a layer name", fix=did_you_mean(end, index))
+                    raise InputError(
+                        "an edge to a layer that does not exist",
+                        where=f"{edge.source} → {edge.target}",
+                        got=end,
+                        expected="a layer name",
+                        fix=did_you_mean(end, index),
+                    )
         object.__setattr__(self, "_index", index)
 
     def __getitem__(self, name: str) -> Layer:
@@ -96,8 +107,12 @@ class Workload:
         InputError : if nothing was measured or assumed.
         """
         if self.activity is None or name not in self.activity.layers:
-            raise InputError("this workload has no activity", where=f"{self.name}, layer {name}", expected="measured statistics, or a named profile",
-                             fix="observe it with data, or use with_profile(...)")
+            raise InputError(
+                "this workload has no activity",
+                where=f"{self.name}, layer {name}",
+                expected="measured statistics, or a named profile",
+                fix="observe it with data, or use with_profile(...)",
+            )
         return self.activity.layers[name]
 
     def with_activity(self, activity: Activity) -> Workload:

@@ -50,6 +50,12 @@ def images(n: int | None = None) -> tuple[Tensor, Tensor]:
     return to_input(x[:n]), y[:n]
 
 
+def calibration() -> list[Tensor]:
+    """The first 64 Fashion-MNIST training images as one batch of network input, without labels: for ranges, never for scores."""
+    with np.load(IMAGES, allow_pickle=False) as file:
+        return [to_input(torch.from_numpy(file["calibration"]))]
+
+
 def loader(batch_size: int = 100, n: int | None = None) -> DataLoader[tuple[Tensor, ...]]:
     """``images(n)`` in order, in batches of (x, y); the last one may be smaller."""
     return DataLoader(TensorDataset(*images(n)), batch_size=batch_size, shuffle=False)

@@ -17,17 +17,19 @@ def corrected_floorplan(mapping: Mapping, s: Structure, p: Prices) -> Floorplan:
     pes = tiles * s.pes_per_tile
     crossbars = pes * s.crossbars_per_pe
     membranes = sum(layer.outputs * s.membrane_bits for layer in mapping.workload.layers if layer.op == "neuron")
-    return Floorplan((
-        place(p.area_cell, "crossbar", crossbars * s.crossbar_size**2),
-        place(adc_area(s, p), "adc", _converters(s) * pes),
-        place(p.area_mux, "column mux", _converters(s) * pes),
-        place(p.area_difference, "diff and accumulators", pes),
-        place(p.area_temporary, "temporary buffer", tiles),
-        place(p.area_sram_bit, "tile buffer", tiles * p.input_buffer),
-        place(p.area_htree, "h-tree", 2 * tiles),
-        place(p.area_sram_bit, "membrane memory", membranes),
-        place(p.area_sram_bit, "global buffer", p.global_buffer),
-    ))
+    return Floorplan(
+        (
+            place(p.area_cell, "crossbar", crossbars * s.crossbar_size**2),
+            place(adc_area(s, p), "adc", _converters(s) * pes),
+            place(p.area_mux, "column mux", _converters(s) * pes),
+            place(p.area_difference, "diff", pes),
+            place(p.area_temporary, "temporary buffer", tiles),
+            place(p.area_sram_bit, "tile buffer", tiles * p.input_buffer),
+            place(p.area_htree, "h-tree", 2 * tiles),
+            place(p.area_sram_bit, "membrane memory", membranes),
+            place(p.area_sram_bit, "global buffer", p.global_buffer),
+        )
+    )
 
 
 def adc_area(s: Structure, p: Prices) -> Coefficient:
@@ -53,8 +55,8 @@ def tile_area(s: Structure, p: Prices) -> Coefficient:
 
 
 def logic_area(mapping: Mapping, s: Structure, p: Prices) -> float:
-    """Digital logic of the chip in m2: DIFF units, accumulators and H-trees."""
-    return mapping.units * (s.pes_per_tile * p.area_difference.value + 2 * p.area_htree.value)
+    """Digital logic that leaks, in m2: DIFF units and accumulators. H-trees are wires; their repeaters are not known and left out."""
+    return mapping.units * s.pes_per_tile * p.area_difference.value
 
 
 def memory_bits(mapping: Mapping, s: Structure, p: Prices) -> float:

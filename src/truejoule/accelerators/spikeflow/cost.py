@@ -39,7 +39,9 @@ def corrected_cost(mapping: Placed, activity: Activity, work: Work, structure: S
     entries: list[Entry] = []
     for layer in mapping.workload.layers:
         if layer.multiplies:
-            entries += _array_layer(layer, activity.layers[layer.name], work.get(layer.name, {}), structure, prices, node)
+            entries += _array_layer(
+                layer, activity.layers[layer.name], work.get(layer.name, {}), structure, prices, node
+            )
         else:
             entries += _digital_layer(layer, structure, prices, node)
     length = interconnect.hop_length(tile_area(structure, prices).value)
@@ -50,7 +52,9 @@ def corrected_cost(mapping: Placed, activity: Activity, work: Work, structure: S
     return Cost(Ledger(tuple(entries)), schedule, floorplan, floor)
 
 
-def _array_layer(layer: Layer, activity: LayerActivity, work: Mapping[str, Counts], s: Structure, p: Prices, node: Node) -> list[Entry]:
+def _array_layer(
+    layer: Layer, activity: LayerActivity, work: Mapping[str, Counts], s: Structure, p: Prices, node: Node
+) -> list[Entry]:
     """Everything that happens in the tiles of one layer with weights."""
     name, steps = layer.name, activity.steps
     rows, columns = blocks(layer, s)
@@ -68,13 +72,31 @@ def _array_layer(layer: Layer, activity: LayerActivity, work: Mapping[str, Count
     conversion = adc.scaled_by_bits(p.adc_conversion, 4, max(s.adc_bits or 8, 4))
     add = logic.add(s.partial_sum_bits, node)
     entries = [
-        charge(_driven(s), name, "crossbar", "driven conductance, S", work.get("driven_conductance") or _estimated_conductance(ones, columns, s)),
+        charge(
+            _driven(s),
+            name,
+            "crossbar",
+            "driven conductance, S",
+            work.get("driven_conductance") or _estimated_conductance(ones, columns, s),
+        ),
         charge(_row_switch(s, node), name, "row driver", "row switched", tuple(n * columns for n in ones)),
         charge(conversion, name, "adc", "conversion", conversions),
         charge(p.mux_switch, name, "column mux", "column switched", conversions),
         charge(add, name, "shift-add", "partial sum added", conversions),
-        charge(p.input_buffer_access, name, "tile buffer", "input bit read", tuple(r * layer.fan_in * layer.groups * columns for r in reads)),
-        charge(p.input_buffer_access, name, "tile buffer", "input bit written", (float(layer.inputs * input_bits(layer, s)),) * steps),
+        charge(
+            p.input_buffer_access,
+            name,
+            "tile buffer",
+            "input bit read",
+            tuple(r * layer.fan_in * layer.groups * columns for r in reads),
+        ),
+        charge(
+            p.input_buffer_access,
+            name,
+            "tile buffer",
+            "input bit written",
+            (float(layer.inputs * input_bits(layer, s)),) * steps,
+        ),
         charge(p.htree_word, name, "h-tree", "partial sum moved", words),
         charge(add, name, "accumulator", "partial sum added", words),
         charge(p.temporary_word, name, "temporary buffer", "word written and read", words),
@@ -85,7 +107,9 @@ def _array_layer(layer: Layer, activity: LayerActivity, work: Mapping[str, Count
     if s.encoding in ("twos_complement", "aware_offset") and not (s.encoding == "twos_complement" and s.cell_bits == 1):
         entries.append(charge(counter, name, "diff", "input on a negative weight counted", signs))
     if s.encoding != "twos_complement" or s.cell_bits > 1:
-        entries.append(charge(add, name, "diff", "correction subtracted", tuple(layer.outputs * share for share in windows)))
+        entries.append(
+            charge(add, name, "diff", "correction subtracted", tuple(layer.outputs * share for share in windows))
+        )
     return entries
 
 
@@ -100,8 +124,16 @@ def _driven_rows(layer: Layer, activity: LayerActivity, work: Mapping[str, Count
 def _driven(s: Structure) -> Coefficient:
     """Energy per siemens of driven conductance: V^2 times the time for which the rows are on."""
     value = s.v_read**2 * s.read_time_s
-    return Coefficient("driven conductance", value, "J/S", f"exact static power V^T Y V of the arrays: ({s.v_read:g} V)^2 x {s.read_time_s * 1e9:.3g} ns that the rows are on",
-                       "derived", value / 3, value, s.node)
+    return Coefficient(
+        "driven conductance",
+        value,
+        "J/S",
+        f"exact static power V^T Y V of the arrays: ({s.v_read:g} V)^2 x {s.read_time_s * 1e9:.3g} ns that the rows are on",
+        "derived",
+        value / 3,
+        value,
+        s.node,
+    )
 
 
 def _estimated_conductance(ones: Counts, columns: int, s: Structure) -> Counts:
@@ -114,7 +146,12 @@ def _row_switch(s: Structure, node: Node) -> Coefficient:
     """Charging one word line to the digital supply through its switch."""
     pitch = 12 * s.node  # 12F per cell along the word line, as in area_cell
     wire = interconnect.wire_energy_from_voltage(s.supply, 1.0)
-    return wire.scaled(2 * pitch * s.crossbar_size, f"C V^2 of a word line of {s.crossbar_size} cells of 12F", name="row switched", unit="J")
+    return wire.scaled(
+        2 * pitch * s.crossbar_size,
+        f"C V^2 of a word line of {s.crossbar_size} cells of 12F",
+        name="row switched",
+        unit="J",
+    )
 
 
 def _digital_layer(layer: Layer, s: Structure, p: Prices, node: Node) -> list[Entry]:
@@ -123,7 +160,10 @@ def _digital_layer(layer: Layer, s: Structure, p: Prices, node: Node) -> list[En
     wide = s.partial_sum_bits
     if layer.op == "neuron":
         memory = neuron_unit.membrane_access(layer.outputs, node, membrane_bits=s.membrane_bits)
-        return [charge(p.neuron_update, layer.name, "neuron unit", "update", counts), charge(memory, layer.name, "membrane memory", "potential read and written", counts)]
+        return [
+            charge(p.neuron_update, layer.name, "neuron unit", "update", counts),
+            charge(memory, layer.name, "membrane memory", "potential read and written", counts),
+        ]
     if layer.op == "norm":
         scale = logic.multiply(wide, node).plus(logic.add(wide, node), "scale and offset")
         return [charge(scale, layer.name, "batch norm", "scale and offset", counts)]
@@ -134,11 +174,21 @@ def _digital_layer(layer: Layer, s: Structure, p: Prices, node: Node) -> list[En
     if layer.op in ("max_pool", "avg_pool"):
         window = max(math.prod(layer.kernel) - 1, 1)
         unit: Callable[..., Coefficient] = logic.compare if layer.op == "max_pool" else logic.add
-        return [charge(unit(wide, node), layer.name, "pooling", "comparison" if layer.op == "max_pool" else "addition", tuple(c * window for c in counts))]
+        return [
+            charge(
+                unit(wide, node),
+                layer.name,
+                "pooling",
+                "comparison" if layer.op == "max_pool" else "addition",
+                tuple(c * window for c in counts),
+            )
+        ]
     return []
 
 
-def _transfer(transfer: Transfer, mapping: Placed, activity: Activity, s: Structure, node: Node, length: float) -> list[Entry]:
+def _transfer(
+    transfer: Transfer, mapping: Placed, activity: Activity, s: Structure, node: Node, length: float
+) -> list[Entry]:
     """Values on the mesh; spikes of a sparse layer are sent as addresses when that takes fewer bits and silence is skipped."""
     target = mapping.workload[transfer.target]
     dense = float(transfer.elements * transfer.bits)
@@ -147,9 +197,19 @@ def _transfer(transfer: Transfer, mapping: Placed, activity: Activity, s: Struct
         address = math.ceil(math.log2(max(transfer.elements, 2)))
         seen = activity.layers[target.name]
         bits = tuple(min(dense, n / seen.samples * address) for n in seen.nonzero_inputs)
-    wire = interconnect.wire_energy(node).scaled(length, f"x {length * 1e3:.3g} mm between tiles", name="link", unit="J/bit")
-    entries = [charge(wire, transfer.target, "noc", "bit x hop on a link", tuple(b * transfer.hops for b in bits)),
-               charge(interconnect.router_energy(node), transfer.target, "noc", "bit x hop through a router", tuple(b * transfer.hops for b in bits))]
+    wire = interconnect.wire_energy(node).scaled(
+        length, f"x {length * 1e3:.3g} mm between tiles", name="link", unit="J/bit"
+    )
+    entries = [
+        charge(wire, transfer.target, "noc", "bit x hop on a link", tuple(b * transfer.hops for b in bits)),
+        charge(
+            interconnect.router_energy(node),
+            transfer.target,
+            "noc",
+            "bit x hop through a router",
+            tuple(b * transfer.hops for b in bits),
+        ),
+    ]
     if transfer.source == "input":
         fetch = sram.read_energy(_input_bits_held(transfer), 64, node)
         entries.append(charge(fetch, transfer.target, "global buffer", "input bit fetched", bits))
@@ -162,19 +222,27 @@ def _input_bits_held(transfer: Transfer) -> float:
 
 
 def _standing(mapping: Placed, schedule: Schedule, s: Structure, p: Prices) -> list[Entry]:
-    """Leakage for as long as the inference takes, and the power of PEs that wait."""
+    """Leakage for as long as the inference takes, and the power of PEs that hold weights and wait; unused PEs are switched off."""
     ends = _step_ends(schedule, mapping.workload.time_steps)
     spans = tuple(b - a for a, b in zip((0.0, *ends), ends, strict=False))
-    memory = memory_bits(mapping, s, p)
-    busy = {slot: sum(x.busy_s * pes_of(mapping.workload[x.layer], s) for x in schedule.slots if x.step == slot and mapping.workload[x.layer].multiplies)
-            for slot in range(len(spans))}
-    waiting = tuple(max(mapping.units * s.pes_per_tile * span - busy[t], 0.0) for t, span in enumerate(spans))
-    conversions = (s.crossbars_per_pe if s.adc_scope == "crossbar" else 1) * s.crossbar_size
+    pes = {layer.name: pes_of(layer, s) for layer in mapping.workload.multiplying}
+    waiting = tuple(
+        max(
+            sum(pes.values()) * span
+            - sum(x.busy_s * pes[x.layer] for x in schedule.slots if x.step == t and x.layer in pes),
+            0.0,
+        )
+        for t, span in enumerate(spans)
+    )
     conversion = adc.scaled_by_bits(p.adc_conversion, 4, max(s.adc_bits or 8, 4))
-    full = conversions * conversion.value / s.pe_cycle_s
-    idle = p.idle_share.scaled(full, f"x {full * 1e3:.3g} mW, the conversion power of a busy PE", name="waiting PE", unit="W")
+    full = (s.crossbars_per_pe if s.adc_scope == "crossbar" else 1) * s.crossbar_size * conversion.value / s.pe_cycle_s
+    idle = p.idle_share.scaled(
+        full, f"x {full * 1e3:.3g} mW, the conversion power of a busy PE", name="waiting PE", unit="W"
+    )
     return [
-        charge(p.leakage_sram, "chip", "leakage", "memory bit x s", tuple(memory * t for t in spans)),
+        charge(
+            p.leakage_sram, "chip", "leakage", "memory bit x s", tuple(memory_bits(mapping, s, p) * t for t in spans)
+        ),
         charge(p.leakage_logic, "chip", "leakage", "logic m2 x s", tuple(logic_area(mapping, s, p) * t for t in spans)),
         charge(idle, "chip", "idle", "PE x s waiting", waiting),
     ]

@@ -37,7 +37,9 @@ def _is(meaning: str) -> Any:
 class Structure:
     """What the machine is made of and how it is used; meanings are in the field metadata and in ``truejoule accelerators show``."""
 
-    accounting: Literal["corrected", "released"] = _is("corrected: what the machine does; released: the formulas of the released code")
+    accounting: Literal["corrected", "released"] = _is(
+        "corrected: what the machine does; released: the formulas of the released code"
+    )
     node: Annotated[float, Unit("m")] = _is("technology node")
     supply: Annotated[float, Unit("V")] = _is("supply voltage of the digital parts")
     crossbar_size: int = _is("rows and columns of a crossbar")
@@ -45,16 +47,26 @@ class Structure:
     pes_per_tile: int = _is("processing elements in a tile")
     column_mux: int = _is("columns that share a converter")
     max_tiles: int = _is("largest chip that is accepted")
-    row_order: Literal["kernel", "im2col"] = _is("kernel: every kernel position has its own crossbars; im2col: crossbars are filled with the unrolled window")
+    row_order: Literal["kernel", "im2col"] = _is(
+        "kernel: every kernel position has its own crossbars; im2col: crossbars are filled with the unrolled window"
+    )
     share_tiles: bool = _is("whether two layers may share a tile")
-    adc_scope: Literal["crossbar", "pe"] = _is("crossbar: every crossbar has converters; pe: currents of the crossbars of a PE are summed before conversion")
-    adc_bits: int | None = _is("resolution of a converter; null is an ideal converter in the accuracy (its energy is that of 8 bits)")
-    adc_range: Literal["calibrated", "full"] = _is("calibrated: set on the currents of calibration data, per layer; full: the largest possible current")
+    adc_scope: Literal["crossbar", "pe"] = _is(
+        "crossbar: every crossbar has converters; pe: currents of the crossbars of a PE are summed before conversion"
+    )
+    adc_bits: int | None = _is(
+        "resolution of a converter; null is an ideal converter in the accuracy (its energy is that of 8 bits)"
+    )
+    adc_range: Literal["calibrated", "full"] = _is(
+        "calibrated: set on the currents of calibration data, per layer; full: the largest possible current"
+    )
     adc_coverage: float = _is("share of the calibration currents inside a calibrated range")
     weight_bits: int = _is("width to which weights are rounded that are not integers already")
     input_bits: int = _is("width of multi-bit inputs (images, ReLU activations), applied bit-serially")
     cell_bits: int = _is("bits stored in one cell")
-    encoding: Literal["twos_complement", "aware_offset", "full_offset", "differential"] = _is("how signed weights become cell codes")
+    encoding: Literal["twos_complement", "aware_offset", "full_offset", "differential"] = _is(
+        "how signed weights become cell codes"
+    )
     r_on: Annotated[float, Unit("ohm")] = _is("lowest cell resistance (code all ones), access device included")
     r_off: Annotated[float, Unit("ohm")] = _is("highest cell resistance (code zero), access device included")
     v_read: Annotated[float, Unit("V")] = _is("voltage on an active row")
@@ -62,7 +74,9 @@ class Structure:
     r_bl: Annotated[float, Unit("ohm")] = _is("bit-line wire resistance per cell")
     r_source: Annotated[float, Unit("ohm")] = _is("driver resistance of a row")
     r_sense: Annotated[float, Unit("ohm")] = _is("input resistance of the converter's virtual ground")
-    programming_variation: float = _is("standard deviation of a programmed conductance, relative to it; static, drawn once per chip")
+    programming_variation: float = _is(
+        "standard deviation of a programmed conductance, relative to it; static, drawn once per chip"
+    )
     stuck_on: float = _is("share of cells stuck at the lowest resistance")
     stuck_off: float = _is("share of cells stuck at the highest resistance")
     read_noise: float = _is("standard deviation of a cell's current from read to read, relative to it")
@@ -103,7 +117,9 @@ class Prices:
 
     adc_conversion: Energy = _is("one conversion at 4 bits; other widths by the survey's slope")
     mux_switch: Energy = _is("connecting one column to its converter")
-    crossbar_read: Energy = _is("one crossbar read as the released code prices it; the corrected account computes it from the array's physics")
+    crossbar_read: Energy = _is(
+        "one crossbar read as the released code prices it; the corrected account computes it from the array's physics"
+    )
     input_buffer_access: BitEnergy = _is("reading or writing the tile's input buffer")
     input_buffer_read: Energy = _is("reading the whole input buffer (released account)")
     htree_word: Energy = _is("one partial sum through the tile's H-tree")
@@ -113,7 +129,9 @@ class Prices:
     neuron_update: Energy = _is("one membrane update, threshold and reset, without its memory")
     leakage_sram: Annotated[Coefficient, Unit("W/bit")] = _is("leakage of a memory bit")
     leakage_logic: Annotated[Coefficient, Unit("W/m2")] = _is("leakage of digital logic per area")
-    idle_share: Annotated[Coefficient, Unit("")] = _is("power of a waiting PE relative to the conversion power of a busy one")
+    idle_share: Annotated[Coefficient, Unit("")] = _is(
+        "power of a waiting PE relative to the conversion power of a busy one"
+    )
     area_cell: Area = _is("one crossbar cell")
     area_adc: Area = _is("one converter at 4 bits")
     area_mux: Area = _is("one column multiplexer")
@@ -141,7 +159,12 @@ class SpikeFlow:
 
         return place_layers(workload, self.structure)
 
-    def cost(self, mapping: mappings.Mapping, activity: Activity, work: Mapping[str, Mapping[str, tuple[float, ...]]] | None = None) -> Cost:
+    def cost(
+        self,
+        mapping: mappings.Mapping,
+        activity: Activity,
+        work: Mapping[str, Mapping[str, tuple[float, ...]]] | None = None,
+    ) -> Cost:
         if self.structure.accounting == "released":
             from truejoule.accelerators.spikeflow.released import released_cost
 
@@ -157,13 +180,18 @@ class SpikeFlow:
 
     def alternatives(self) -> Mapping[str, SpikeFlow]:
         other = "pe" if self.structure.adc_scope == "crossbar" else "crossbar"
-        scope = {"pe": "one set of converters per PE after analog summation (the released formula)", "crossbar": "converters at every crossbar (the published description)"}[other]
+        scope = {
+            "pe": "one set of converters per PE after analog summation (the released formula)",
+            "crossbar": "converters at every crossbar (the published description)",
+        }[other]
         events = replace(self.structure, event_driven=not self.structure.event_driven)
         if self.structure.accounting == "released":
             return {}
         return {
             scope: replace(self, structure=replace(self.structure, adc_scope=other)),
-            "windows without input spikes skipped" if events.event_driven else "every window read, spikes or not": replace(self, structure=events),
+            "windows without input spikes skipped"
+            if events.event_driven
+            else "every window read, spikes or not": replace(self, structure=events),
         }
 
 
@@ -177,18 +205,46 @@ def build(preset: Preset, overrides: Mapping[str, object]) -> SpikeFlow:
     (structure, prices), parameters = fill((Structure, Prices), preset, overrides)
 
     def refuse(what: str, parameter: str, got: object, expected: str) -> None:
-        raise InputError(what, where=f"override {parameter}" if parameter in overrides else preset.where(parameter), got=got, expected=expected)
+        raise InputError(
+            what,
+            where=f"override {parameter}" if parameter in overrides else preset.where(parameter),
+            got=got,
+            expected=expected,
+        )
 
     s = structure
     if not 0 < s.r_on < s.r_off:
-        refuse("cell resistances that make no cell", "r_on", f"r_on {s.r_on:g} ohm, r_off {s.r_off:g} ohm", "0 < r_on < r_off")
-    for name in ("crossbar_size", "crossbars_per_pe", "pes_per_tile", "column_mux", "max_tiles", "cell_bits", "weight_bits", "input_bits", "clock", "v_read", "link_bits", "cycles_per_mux_step"):
+        refuse(
+            "cell resistances that make no cell",
+            "r_on",
+            f"r_on {s.r_on:g} ohm, r_off {s.r_off:g} ohm",
+            "0 < r_on < r_off",
+        )
+    for name in (
+        "crossbar_size",
+        "crossbars_per_pe",
+        "pes_per_tile",
+        "column_mux",
+        "max_tiles",
+        "cell_bits",
+        "weight_bits",
+        "input_bits",
+        "clock",
+        "v_read",
+        "link_bits",
+        "cycles_per_mux_step",
+    ):
         if getattr(s, name) <= 0:
             refuse(f"{name} must be positive", name, getattr(s, name), "more than zero")
     if s.adc_bits is not None and not 1 <= s.adc_bits <= 16:
         refuse("an ADC of impossible resolution", "adc_bits", s.adc_bits, "1 to 16, or null for an ideal converter")
     if s.weight_bits > 8 or s.input_bits > 16 or s.cell_bits > 8:
-        refuse("operands wider than this machine takes", "weight_bits", f"weight_bits {s.weight_bits}, input_bits {s.input_bits}, cell_bits {s.cell_bits}", "at most 8, 16 and 8")
+        refuse(
+            "operands wider than this machine takes",
+            "weight_bits",
+            f"weight_bits {s.weight_bits}, input_bits {s.input_bits}, cell_bits {s.cell_bits}",
+            "at most 8, 16 and 8",
+        )
     if not 0.5 < s.adc_coverage <= 1:
         refuse("a calibrated range that covers too little", "adc_coverage", s.adc_coverage, "a share between 0.5 and 1")
     if s.stuck_on + s.stuck_off > 1:

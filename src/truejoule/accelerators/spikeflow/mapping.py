@@ -24,7 +24,12 @@ def place_layers(workload: Workload, structure: Structure) -> Mapping:
     InputError : for a network without weights, or one that needs more tiles than ``max_tiles``.
     """
     if not workload.multiplying:
-        raise InputError("nothing to place", where=workload.name, got="no layer with weights", expected="at least one conv or linear layer")
+        raise InputError(
+            "nothing to place",
+            where=workload.name,
+            got="no layer with weights",
+            expected="at least one conv or linear layer",
+        )
     placements, next_pe = [], 0
     for layer in workload.multiplying:
         rows, columns = blocks(layer, structure)
@@ -34,16 +39,38 @@ def place_layers(workload: Workload, structure: Structure) -> Mapping:
         first, last = next_pe // structure.pes_per_tile, (next_pe + pes - 1) // structure.pes_per_tile
         next_pe += pes
         cells = rows * columns * structure.crossbar_size**2
-        placements.append(Placement(layer.name, tuple(range(first, last + 1)), rows * columns, rows, columns, layer.weights * structure.slices(weight_bits(layer, structure)) / cells))
+        placements.append(
+            Placement(
+                layer.name,
+                tuple(range(first, last + 1)),
+                rows * columns,
+                rows,
+                columns,
+                layer.weights * structure.slices(weight_bits(layer, structure)) / cells,
+            )
+        )
     tiles = math.ceil(next_pe / structure.pes_per_tile)
     if tiles > structure.max_tiles:
         largest = max(placements, key=lambda p: len(p.units))
-        raise InputError("the network does not fit on the chip", where=f"{workload.name}; largest layer {largest.layer} with {len(largest.units)} tiles", got=f"{tiles} tiles",
-                         expected=f"at most {structure.max_tiles}", fix="raise max_tiles, use larger crossbars, or a smaller network")
+        raise InputError(
+            "the network does not fit on the chip",
+            where=f"{workload.name}; largest layer {largest.layer} with {len(largest.units)} tiles",
+            got=f"{tiles} tiles",
+            expected=f"at most {structure.max_tiles}",
+            fix="raise max_tiles, use larger crossbars, or a smaller network",
+        )
     side = math.ceil(math.sqrt(tiles))
     grid = (math.ceil(tiles / side), side)
     where = {p.layer: p.units for p in placements}
-    return Mapping(workload, tuple(placements), _transfers(workload, where, side, structure), tiles, grid, "tile", _warnings(workload, placements, structure))
+    return Mapping(
+        workload,
+        tuple(placements),
+        _transfers(workload, where, side, structure),
+        tiles,
+        grid,
+        "tile",
+        _warnings(workload, placements, structure),
+    )
 
 
 def weight_bits(layer: Layer, structure: Structure) -> int:
@@ -61,8 +88,16 @@ def blocks(layer: Layer, structure: Structure) -> tuple[int, int]:
     slices = structure.slices(weight_bits(layer, structure))
     per_crossbar = structure.crossbar_size // slices
     if per_crossbar == 0:
-        raise InputError("a weight does not fit in a crossbar row", where=layer.name, got=f"{slices} columns per weight", expected=f"at most {structure.crossbar_size}", fix="use more bits per cell")
-    return count_row_blocks(layer.in_channels, layer.kernel, structure.crossbar_size, structure.row_order), math.ceil(layer.out_channels / per_crossbar)
+        raise InputError(
+            "a weight does not fit in a crossbar row",
+            where=layer.name,
+            got=f"{slices} columns per weight",
+            expected=f"at most {structure.crossbar_size}",
+            fix="use more bits per cell",
+        )
+    return count_row_blocks(layer.in_channels, layer.kernel, structure.crossbar_size, structure.row_order), math.ceil(
+        layer.out_channels / per_crossbar
+    )
 
 
 def pes_of(layer: Layer, structure: Structure) -> int:
@@ -71,7 +106,9 @@ def pes_of(layer: Layer, structure: Structure) -> int:
     return math.ceil(rows / structure.crossbars_per_pe) * columns
 
 
-def _transfers(workload: Workload, where: dict[str, tuple[int, ...]], side: int, structure: Structure) -> tuple[Transfer, ...]:
+def _transfers(
+    workload: Workload, where: dict[str, tuple[int, ...]], side: int, structure: Structure
+) -> tuple[Transfer, ...]:
     """Every edge whose ends live on different tiles; a helper layer lives where its last-computed operand is made."""
     order = {"input": -1} | {layer.name: i for i, layer in enumerate(workload.layers)}
     home: dict[str, str] = {"input": "input"}
@@ -119,6 +156,14 @@ def _at(tile: int, side: int) -> tuple[int, int]:
 
 
 def _warnings(workload: Workload, placements: list[Placement], structure: Structure) -> tuple[str, ...]:
-    found = [f"{p.layer} uses {100 * p.utilisation:.1f} % of the cells of its {p.arrays} crossbars" for p in placements if p.utilisation < 0.05]
-    found += [f"{layer.name} has real-valued weights; they are rounded to {structure.weight_bits} bits" for layer in workload.multiplying if layer.weight_levels == "float"]
+    found = [
+        f"{p.layer} uses {100 * p.utilisation:.1f} % of the cells of its {p.arrays} crossbars"
+        for p in placements
+        if p.utilisation < 0.05
+    ]
+    found += [
+        f"{layer.name} has real-valued weights; they are rounded to {structure.weight_bits} bits"
+        for layer in workload.multiplying
+        if layer.weight_levels == "float"
+    ]
     return tuple(found)

@@ -37,17 +37,19 @@ def deploy(network: Network, structure: Structure, calibration: Iterable[Tensor]
     network.run(network.example, look)
     layers = {}
     for layer in network.workload.multiplying:
-        integers = integer_weights(weights[layer.name], weight_bits(layer, structure), layer.weight_levels, where=layer.name)
+        integers = integer_weights(
+            weights[layer.name], weight_bits(layer, structure), layer.weight_levels, where=layer.name
+        )
         code = network.codes[layer.name]
         grid = Grid(code.step, max(code.bits - int(code.signed), 1), code.signed) if code.bits <= 8 else None
         layers[layer.name] = CrossbarLayer(layer, integers, grid, structure, seed)
     deployed = Deployed(network, copy.deepcopy(network.module), layers, machine)
     for hardware in layers.values():
-        hardware.calibrating = True
+        hardware.calibrate(True)
     for batch in list(calibration) or [network.example]:
         deployed(batch)
     for hardware in layers.values():
-        hardware.calibrating = False
+        hardware.calibrate(False)
     deployed.restart()
     return deployed
 
@@ -64,21 +66,27 @@ class CrossbarLayer(nn.Module):
 
     g_siemens: Tensor
     codes: Tensor
+    _cells: Tensor
+    _index: Tensor
     scale: Tensor
     radix: Tensor
     mask: Tensor | None
 
-    def __init__(self, layer: Layer, weights: IntegerWeights, grid: Grid | None, structure: Structure, seed: int) -> None:
+    def __init__(
+        self, layer: Layer, weights: IntegerWeights, grid: Grid | None, structure: Structure, seed: int
+    ) -> None:
         super().__init__()
         self.layer, self.structure, self.seed = layer, structure, seed
         self.tally, self.calibrating = Tally(), False
         self.grid, self._follow_inputs = grid, grid is None
         self.converter: Converter | None = None
-        self._seen = torch.empty(0)
+        self._seen = torch.empty(0, device=weights.codes.device)
         self._last: tuple[Tensor, Tensor, Tally] | None = None
         dense = _dense(weights.codes, layer)
         encoded = encode(dense.T, weights.bits, structure.cell_bits, structure.encoding)
-        index = row_blocks(layer.in_channels, layer.kernel, structure.crossbar_size, structure.row_order)
+        index = row_blocks(layer.in_channels, layer.kernel, structure.crossbar_size, structure.row_order).to(
+            dense.device
+        )
         self._first_row = structure.crossbar_size - int((index >= 0).sum(1).max())
         self.slices, self.offset = encoded.slices, encoded.offset
         cells, self._columns = _cells(encoded.codes, index, structure)
@@ -86,7 +94,7 @@ class CrossbarLayer(nn.Module):
         self.register_buffer("_index", torch.where(index >= 0, index, dense.shape[1])[:, self._first_row :].reshape(-1))
         self.register_buffer("codes", dense)
         self.register_buffer("scale", weights.scale.float())
-        self.register_buffer("radix", encoded.radix)
+        self.register_buffer("radix", encoded.radix.to(dense.device))
         self.register_buffer("mask", None if encoded.mask is None else encoded.mask.T.contiguous())
         self.register_buffer("_cells", cells)
         self.register_buffer("g_siemens", self._programmed(cells))
@@ -108,7 +116,13 @@ class CrossbarLayer(nn.Module):
         s = self.structure
         g = s.g_off_siemens + cells.double() * self.unit_siemens
         if s.programming_variation:
-            g = (g * (1.0 + s.programming_variation * normal(tuple(g.shape), self.seed, self.layer.name, "programming").double())).clamp_(min=0.0)
+            g = (
+                g
+                * (
+                    1.0
+                    + s.programming_variation * normal(tuple(g.shape), self.seed, self.layer.name, "programming").to(g)
+                )
+            ).clamp_(min=0.0)
         if s.stuck_on or s.stuck_off:
             draw = uniform(tuple(g.shape), self.seed, self.layer.name, "stuck").to(g.device)
             g = torch.where(draw < s.stuck_on, s.g_on_siemens, g)
@@ -134,6 +148,11 @@ class CrossbarLayer(nn.Module):
         """See ``numerics.deployed.HardwareLayer``."""
         return torch.where(self.g_siemens > 0, 1.0 - self._effective / self.g_siemens, 0.0)
 
+    def calibrate(self, on: bool) -> None:
+        """While on, every input widens the ranges of converters and of real-valued inputs."""
+        self.calibrating, self._last = on, None
+        self._seen = self._seen[:0]
+
     def _pack(self, cells: Tensor) -> Tensor:
         """``(row_blocks, column_blocks, size, size)`` to ``(row_blocks, K * slices, used rows)`` float32: ready to multiply inputs from the left."""
         flat = cells.transpose(1, 2).flatten(2)[:, self._first_row :, self._columns.to(cells.device)]
@@ -144,9 +163,8 @@ class CrossbarLayer(nn.Module):
         if self._last is not None and not self.structure.read_noise and not self.calibrating and self._same(x):
             # The same image in every time step gives the same currents: exact, so it need not be computed again.
             _, result, spent = self._last
-            for quantity, (amount,) in spent.work.items():
-                self.tally.count(quantity, step, amount)
-            return result if bias is None else result + bias.view(-1, *[1] * (result.dim() - 2))
+            self.tally.add(spent, step)
+            return self._biased(result, bias)
         grid = self._input_grid(x)
         codes = grid.codes(x)
         spent = Tally(overflow=grid.overflow(x)) if first_sample == 0 else Tally()
@@ -154,18 +172,24 @@ class CrossbarLayer(nn.Module):
         flat = codes.flatten(0, -2) if layer.op == "linear" else codes
         per_sample = self.matrix.shape[0] * self.matrix.shape[1] * layer.positions
         chunk = max(1, CHUNK // per_sample)
-        parts = [self._compute(part, grid, step, first_sample + i * chunk, spent) for i, part in enumerate(flat.split(chunk))]
+        parts = [
+            self._compute(part, grid, step, first_sample + i * chunk, spent) for i, part in enumerate(flat.split(chunk))
+        ]
         result = torch.cat(parts).mul_((self.scale * grid.step).view(1, -1, 1))
-        result = result.view(*codes.shape[:-1], -1) if layer.op == "linear" else result.view(len(x), layer.out_channels, *layer.output_shape[1:])
-        for quantity, (amount,) in spent.work.items():
-            self.tally.count(quantity, step, amount)
-        self.tally.converted, self.tally.clipped = self.tally.converted + spent.converted, self.tally.clipped + spent.clipped
-        self.tally.overflow = max(self.tally.overflow, spent.overflow)
-        self.tally.signal, self.tally.error = self.tally.signal + spent.signal, self.tally.error + spent.error
+        result = (
+            result.view(*codes.shape[:-1], -1)
+            if layer.op == "linear"
+            else result.view(len(x), layer.out_channels, *layer.output_shape[1:])
+        )
+        self.tally.add(spent, step)
         self._last = (x, result, spent)
+        return self._biased(result, bias)
+
+    def _biased(self, result: Tensor, bias: Tensor | None) -> Tensor:
+        """A new tensor, so that nobody overwrites the remembered result."""
         if bias is None:
             return result.clone()
-        return result + (bias if layer.op == "linear" else bias.view(1, -1, 1, 1))
+        return result + (bias if self.layer.op == "linear" else bias.view(-1, 1, 1))
 
     def _same(self, x: Tensor) -> bool:
         last = self._last[0] if self._last is not None else None
@@ -175,7 +199,9 @@ class CrossbarLayer(nn.Module):
         """The integer grid of the inputs: their own (spikes, pixels), else ``input_bits`` up to the largest calibration value."""
         if self.calibrating and self._follow_inputs:
             seen = 0.0 if self.grid is None else self.grid.step * self.grid.top
-            self.grid = range_grid(max(float(x.abs().max()), seen), input_bits(self.layer, self.structure), self.layer.inputs_signed)
+            self.grid = range_grid(
+                max(float(x.abs().max()), seen), input_bits(self.layer, self.structure), self.layer.inputs_signed
+            )
         assert self.grid is not None, "a layer computes only after calibration"
         return self.grid
 
@@ -186,10 +212,16 @@ class CrossbarLayer(nn.Module):
         total: Tensor | None = None
         for weight, plane in bit_planes(unrolled, grid.bits, grid.signed):
             ones = plane.sum(1)
-            rows = nn.functional.pad(plane, (0, 0, 0, 1)).index_select(1, self._index).unflatten(1, (self.matrix.shape[0], -1))
+            rows = (
+                nn.functional.pad(plane, (0, 0, 0, 1))
+                .index_select(1, self._index)
+                .unflatten(1, (self.matrix.shape[0], -1))
+            )
             partial = self._read(rows, step, first_sample, spent)
             if self.slices > 1:
-                partial = torch.einsum("nksp,s->nkp", partial.unflatten(1, (layer.out_channels, self.slices)), self.radix)
+                partial = torch.einsum(
+                    "nksp,s->nkp", partial.unflatten(1, (layer.out_channels, self.slices)), self.radix
+                )
             if s.adc_bits is not None:
                 partial = partial.sub_(self.floor_units * float(self.radix.sum()) * ones[:, None, :])
             if self.mask is None and self.offset:
@@ -238,7 +270,11 @@ class CrossbarLayer(nn.Module):
             return values
         spread = torch.matmul(self.squares, rows).sqrt_().mul_(self.structure.read_noise * unit)
         for i, sample in enumerate(spread):
-            sample.mul_(normal(tuple(sample.shape), self.seed, self.layer.name, "read", first_sample + i, step).to(sample.device))
+            sample.mul_(
+                normal(tuple(sample.shape), self.seed, self.layer.name, "read", first_sample + i, step).to(
+                    sample.device
+                )
+            )
         return values.add_(spread)
 
     def _widen(self, current: Tensor, ampere: float) -> None:

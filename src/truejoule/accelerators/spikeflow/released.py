@@ -52,7 +52,11 @@ def released_cost(mapping: Mapping, structure: Structure, prices: Prices) -> Cos
         cycles = _pes(layer, structure) * _pooled(layer, mapping.workload) ** 2
         for component, action, per_cycle, energy in pe_cycle(layer.kernel[0], structure, prices):
             entries.append(charge(energy, layer.name, component, action, (float(cycles * per_cycle),) * steps))
-    return Cost(Ledger(tuple(entries)), _schedule(layers, mapping.workload, steps, structure), _floorplan(layers, mapping.workload, structure, prices))
+    return Cost(
+        Ledger(tuple(entries)),
+        _schedule(layers, mapping.workload, steps, structure),
+        _floorplan(layers, mapping.workload, structure, prices),
+    )
 
 
 def _pes(layer: Layer, structure: Structure) -> int:
@@ -80,7 +84,11 @@ def _schedule(layers: Sequence[Layer], workload: Workload, steps: int, structure
         step = cycles * structure.pe_cycle_s
         slots += [Slot(layer.name, t, start + t * step, start + (t + 1) * step, step) for t in range(steps)]
         start += math.floor(START_AFTER * cycles) * steps * structure.pe_cycle_s
-    return Schedule(tuple(slots), max(sum(s.busy_s for s in slots if s.layer == layer.name) for layer in layers), 1.0 / structure.clock)
+    return Schedule(
+        tuple(slots),
+        max(sum(s.busy_s for s in slots if s.layer == layer.name) for layer in layers),
+        1.0 / structure.clock,
+    )
 
 
 def _floorplan(layers: Sequence[Layer], workload: Workload, structure: Structure, p: Prices) -> Floorplan:
@@ -91,13 +99,15 @@ def _floorplan(layers: Sequence[Layer], workload: Workload, structure: Structure
     k = layers[0].kernel[0]
     inputs = sum(layer.in_channels * layer.input_shape[-1] ** 2 for layer in layers)
     outputs = sum(layer.out_channels * _pooled(layer, workload) ** 2 for layer in layers[:MEMORY_LAYERS])
-    return Floorplan((
-        place(p.area_cell, "crossbar", pes * k * k * x * x),
-        place(p.area_adc, "adc", pes * x / 8),
-        place(p.area_mux, "column mux", pes * x / 8),
-        place(p.area_difference, "diff", tiles * x / 8),
-        place(p.area_temporary, "temporary buffer", tiles),
-        place(p.area_sram_bit, "tile buffer", tiles * p.input_buffer),
-        place(p.area_htree, "h-tree", 2 * tiles),
-        place(p.area_sram_bit, "membrane memory", NEURON_WORD_BITS * (inputs + outputs)),
-    ))
+    return Floorplan(
+        (
+            place(p.area_cell, "crossbar", pes * k * k * x * x),
+            place(p.area_adc, "adc", pes * x / 8),
+            place(p.area_mux, "column mux", pes * x / 8),
+            place(p.area_difference, "diff", tiles * x / 8),
+            place(p.area_temporary, "temporary buffer", tiles),
+            place(p.area_sram_bit, "tile buffer", tiles * p.input_buffer),
+            place(p.area_htree, "h-tree", 2 * tiles),
+            place(p.area_sram_bit, "membrane memory", NEURON_WORD_BITS * (inputs + outputs)),
+        )
+    )

@@ -26,7 +26,11 @@ def pipeline(mapping: Mapping, structure: Structure) -> Schedule:
             if step >= layer.steps:
                 continue
             busy = _busy(layer, mapping, structure)
-            before = [slots[s, min(step, workload[s].steps - 1)] for s in workload.sources(layer.name) if s != "input" and (s, min(step, workload[s].steps - 1)) in slots]
+            before = [
+                slots[s, min(step, workload[s].steps - 1)]
+                for s in workload.sources(layer.name)
+                if s != "input" and (s, min(step, workload[s].steps - 1)) in slots
+            ]
             first = max((b.start_s + _first_window(layer) * (b.end_s - b.start_s) for b in before), default=0.0)
             start = max(first, slots[layer.name, step - 1].end_s if step else 0.0)
             last = max((b.end_s for b in before), default=0.0)
@@ -47,7 +51,10 @@ def _busy(layer: Layer, mapping: Mapping, structure: Structure) -> float:
     if not layer.multiplies:
         return 0.0
     reading = layer.positions * planes_of(layer, structure) * structure.pe_cycle_s
-    arriving = sum(math.ceil(t.elements * t.bits / structure.link_bits) for t in mapping.transfers if t.target == layer.name) / structure.clock
+    arriving = (
+        sum(math.ceil(t.elements * t.bits / structure.link_bits) for t in mapping.transfers if t.target == layer.name)
+        / structure.clock
+    )
     return max(reading, arriving)
 
 
@@ -58,7 +65,10 @@ def _first_window(layer: Layer) -> float:
     if layer.op == "conv" or layer.op.endswith("pool"):
         width = layer.input_shape[-1]
         whole = layer.input_shape[-2] * width if len(layer.input_shape) > 2 else width
-        rows = min((layer.kernel[0] - 1) * layer.dilation[0] - layer.padding[0], layer.input_shape[-2] - 1 if len(layer.input_shape) > 2 else 0)
+        rows = min(
+            (layer.kernel[0] - 1) * layer.dilation[0] - layer.padding[0],
+            layer.input_shape[-2] - 1 if len(layer.input_shape) > 2 else 0,
+        )
         columns = (layer.kernel[1] - 1) * layer.dilation[1] + 1 - layer.padding[1]
         return min(max(max(rows, 0) * width + columns, 1) / whole, 1.0)
     return 1.0 / max(math.prod(layer.input_shape[1:]), 1)
@@ -67,5 +77,3 @@ def _first_window(layer: Layer) -> float:
 def _last_window(layer: Layer) -> float:
     """Share of a layer's work that is left when its last input arrives: its last window."""
     return 1.0 / layer.positions
-
-

@@ -1,0 +1,159 @@
+"""The command line as a user meets it: exit codes, one clear message, JSON, run folders that are whole or absent."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+NET = """
+from small_networks import SpikingNet, images
+net = SpikingNet()
+def loader():
+    x = images(24)
+    y = SpikingNet()(x).argmax(1)
+    return [(x[i:i+8], y[i:i+8]) for i in range(0, 24, 8)]
+empty = []
+class Broken(SpikingNet):
+    def forward(self, x):
+        return self.fc(self.conv1(x))
+broken = Broken()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "my_net.py").write_text(NET)
+    return tmp_path
+
+
+def run(*args, cwd, expect=0):
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+    done = subprocess.run(
+        [sys.executable, "-m", "truejoule.cli", *args], cwd=cwd, env=env, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done
+
+
+def test_evaluate_explain_compare(folder):
+    done = run(
+        "evaluate",
+        "my_net.py:net",
+        "--data",
+        "my_net.py:loader",
+        "--on",
+        "spikeflow",
+        "--set",
+        "adc_bits=5",
+        "--json",
+        cwd=folder,
+    )
+    (headlines,) = json.loads(done.stdout)
+    stored = json.loads((folder / headlines["run"] / "evaluation.json").read_text())
+    assert stored["energy_j"] == headlines["energy_j"] == pytest.approx(sum(headlines["by_component"].values()))
+    assert next(p["value"] for p in stored["parameters"] if p["name"] == "adc_bits") == 5
+    assert (folder / headlines["run"] / "report.html").stat().st_size > 100_000
+    assert "sum: " in run("explain", headlines["run"], "energy", "conv2", cwd=folder).stdout
+    other = json.loads(run("evaluate", "my_net.py:net", "--data", "my_net.py:loader", "--json", cwd=folder).stdout)[0]
+    assert other["run"] != headlines["run"]
+    assert "SpikingNet" in run("compare", headlines["run"], other["run"], cwd=folder).stdout
+    assert len(json.loads(run("compare", headlines["run"], other["run"], "--json", cwd=folder).stdout)) == 2
+    assert not list((folder / "truejoule-runs").glob(".*"))
+
+
+def test_tables_and_report_have_the_numbers(folder):
+    done = run(
+        "evaluate",
+        "my_net.py:net",
+        "--data",
+        "my_net.py:loader",
+        "--on",
+        "spikeflow",
+        "--on",
+        "spikesim-released",
+        cwd=folder,
+    )
+    assert "report: " in done.stdout and "adc" in done.stdout and "Traceback" not in done.stderr
+
+
+def test_inspect(folder):
+    text = run("inspect", "my_net.py:net", "--input", "4,2,8,8", cwd=folder).stdout
+    assert "conv2" in text and "LIF" in text
+    data = json.loads(run("inspect", "my_net.py:net", "--input", "4,2,8,8", "--json", cwd=folder).stdout)
+    assert data["time_steps"] == 3 and len(data["layers"]) >= 8
+
+
+@pytest.mark.parametrize(
+    "args, words",
+    [
+        (["evaluate", "my_net.py:broken", "--data", "my_net.py:loader"], ["forward pass failed"]),
+        (["evaluate", "my_net.py:net", "--data", "my_net.py:empty"], ["no data"]),
+        (["evaluate", "my_net.py:nte", "--data", "my_net.py:loader"], ["did you mean 'net'"]),
+        (["evaluate", "nowhere.py:net", "--data", "my_net.py:loader"], ["no such file"]),
+        (["evaluate", "my_net.py:net", "--data", "my_net.py:loader", "--on", "spikflow"], ["did you mean 'spikeflow'"]),
+        (["evaluate", "my_net.py:net", "--data", "my_net.py:loader", "--set", "r_on=10"], ["without a unit"]),
+        (["evaluate", "my_net.py:net", "--data", "my_net.py:loader", "--set", "r_on"], ["not an override"]),
+        (["evaluate", "my_net.py:net", "--data", "my_net.py:loader", "--device", "cudaa"], ["device"]),
+        (["inspect", "my_net.py:net", "--input", "4;2"], ["not a shape"]),
+        (["inspect", "my_net.py:net", "--input", "4,3,8,8"], ["forward pass failed"]),
+        (["explain", "nothing"], ["not a run folder"]),
+        (["reproduce", "spikesin"], ["did you mean 'spikesim'"]),
+        (["accelerators", "show", "foo"], ["no accelerator"]),
+        (["demo", "--samples", "5000"], ["1000"]),
+        (["evalute"], ["evaluate"]),
+    ],
+)
+def test_wrong_input_is_exit_code_2_and_no_traceback(folder, args, words):
+    done = run(*args, cwd=folder, expect=2)
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_reproduce_and_accelerators(folder):
+    rows = json.loads(run("reproduce", "--json", cwd=folder).stdout)
+    assert {"paper", "claim", "published", "unit", "released", "corrected", "deviation", "verdict", "reason"} <= set(
+        rows[0]
+    )
+    assert {r["name"] for r in json.loads(run("accelerators", "--json", cwd=folder).stdout)} == {
+        "spikeflow",
+        "spikesim-released",
+    }
+    yaml = run("accelerators", "show", "spikeflow", "--yaml", cwd=folder).stdout
+    (folder / "mine.yaml").write_text(yaml)
+    shown = json.loads(run("accelerators", "show", "mine.yaml", "--json", cwd=folder).stdout)
+    assert all(p["source"] for p in shown)
+
+
+def test_a_kill_leaves_no_half_written_run(folder):
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    args = [
+        sys.executable,
+        "-m",
+        "truejoule.cli",
+        "evaluate",
+        "my_net.py:net",
+        "--data",
+        "my_net.py:loader",
+        "--on",
+        "spikeflow",
+        "--on",
+        "spikesim-released",
+    ]
+    process = subprocess.Popen(args, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    runs = folder / "truejoule-runs"
+    deadline = time.monotonic() + 120
+    while not list(runs.glob("[!.]*")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    found = list(runs.glob("[!.]*"))
+    assert found
+    for path in found:
+        assert json.loads((path / "evaluation.json").read_text())["energy_j"] > 0
+        assert (path / "report.html").exists()
