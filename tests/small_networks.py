@@ -1,7 +1,12 @@
-"""Small networks with integer weights for the tests of machines."""
+"""Small networks with integer weights for the tests of machines, and an independent way to compute them."""
+
+from collections import defaultdict
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from truejoule.numerics.quantise import integer_weights
 
 
 class Spike(nn.Module):
@@ -77,3 +82,51 @@ class ReluNet(nn.Module):
 def images(n: int, seed: int = 0, channels: int = 2, side: int = 8) -> Tensor:
     """8-bit pixels as multiples of 1/255."""
     return torch.randint(0, 256, (n, channels, side, side), generator=torch.Generator().manual_seed(seed)).float() / 255
+
+
+def spikes_of(run, network, x, on_call=None):
+    """Output and all neuron outputs of one run."""
+    seen = defaultdict(list)
+
+    def look(name, step, steps, before, after):
+        if network.workload[name].op == "neuron":
+            seen[name].append(after.clone())
+
+    out = network.run(x, on_call, on_layer=look)
+    return out, {name: torch.stack(parts) for name, parts in seen.items()}
+
+
+def quantised(network):
+    """An independent integer reference: torch's own convolution on integers, exact in float32, then one scale."""
+
+    def compute(call):
+        scale = float(call.weight.abs().max()) / 7
+        codes = torch.round(call.weight / scale)
+        pixel = 1 / 255 if bool((call.input != call.input.round()).any()) else 1.0
+        x = torch.round(call.input / pixel)
+        scale = (
+            torch.full((len(codes),), integer_weights(call.weight, 4, "signed", where=call.name).scale[0]).float()
+            * pixel
+        )
+        if call.op == "linear":
+            y = functional.linear(x, codes) * scale
+            return y if call.bias is None else y + call.bias
+        y = functional.conv2d(x, codes, None, call.stride, call.padding, call.dilation, call.groups) * scale.view(
+            1, -1, 1, 1
+        )
+        return y if call.bias is None else y + call.bias.view(1, -1, 1, 1)
+
+    return compute
+
+
+def deployed_spikes(deployed, network, x):
+    seen = defaultdict(list)
+    original = deployed._recorder.on_layer
+
+    def look(name, step, steps, before, after):
+        if network.workload[name].op == "neuron":
+            seen[name].append(after.clone())
+        original(name, step, steps, before, after)
+
+    out = network.run(x, deployed._compute, on_layer=look, module=deployed.module)
+    return out, {name: torch.stack(parts) for name, parts in seen.items()}

@@ -1,67 +1,17 @@
 """SpikeFlow computes on its arrays: exact where nothing disturbs it, and disturbed by just what disturbs it."""
 
 import copy
-from collections import defaultdict
 
 import pytest
 import torch
 from torch.nn import functional
 
 import truejoule as tj
-from small_networks import ReluNet, SpikingNet, images
+from small_networks import ReluNet, SpikingNet, deployed_spikes, images, quantised, spikes_of
 from truejoule.circuit import Wires, reference
-from truejoule.numerics.quantise import integer_weights
 from truejoule.numerics.schemes import SCHEMES
 
 PERFECT = dict(adc_bits=None, r_wl="0 ohm", r_bl="0 ohm", programming_variation=0.0)
-
-
-def spikes_of(run, network, x, on_call=None):
-    """Output and all neuron outputs of one run."""
-    seen = defaultdict(list)
-
-    def look(name, step, steps, before, after):
-        if network.workload[name].op == "neuron":
-            seen[name].append(after.clone())
-
-    out = network.run(x, on_call, on_layer=look)
-    return out, {name: torch.stack(parts) for name, parts in seen.items()}
-
-
-def quantised(network):
-    """An independent integer reference: torch's own convolution on integers, exact in float32, then one scale."""
-
-    def compute(call):
-        scale = float(call.weight.abs().max()) / 7
-        codes = torch.round(call.weight / scale)
-        pixel = 1 / 255 if call.name == "conv1" else 1.0
-        x = torch.round(call.input / pixel)
-        scale = (
-            torch.full((len(codes),), integer_weights(call.weight, 4, "signed", where=call.name).scale[0]).float()
-            * pixel
-        )
-        if call.op == "linear":
-            y = functional.linear(x, codes) * scale
-            return y if call.bias is None else y + call.bias
-        y = functional.conv2d(x, codes, None, call.stride, call.padding, call.dilation, call.groups) * scale.view(
-            1, -1, 1, 1
-        )
-        return y if call.bias is None else y + call.bias.view(1, -1, 1, 1)
-
-    return compute
-
-
-def deployed_spikes(deployed, network, x):
-    seen = defaultdict(list)
-    original = deployed._recorder.on_layer
-
-    def look(name, step, steps, before, after):
-        if network.workload[name].op == "neuron":
-            seen[name].append(after.clone())
-        original(name, step, steps, before, after)
-
-    out = network.run(x, deployed._compute, on_layer=look, module=deployed.module)
-    return out, {name: torch.stack(parts) for name, parts in seen.items()}
 
 
 @pytest.mark.parametrize("encoding", SCHEMES)
@@ -171,6 +121,20 @@ def test_measured_conductance_is_the_power_of_the_arrays():
             v[layer._first_row :] = row
             total += float(tj.circuit.static_power(layer.g_siemens[b, 0], wires, v))
     assert layer.tally.work["driven_conductance"][0] == pytest.approx(total, rel=1e-4)
+
+
+def test_counts_of_driven_rows_and_of_inputs_on_negative_weights():
+    """One count per set bit of an input, per window; per negative weight below it for the second."""
+    net, x = SpikingNet(steps=1), images(2)
+    network = tj.read(net, x)
+    deployed = tj.accelerator("spikeflow", **PERFECT).deploy(network, [x])
+    deployed(x)
+    codes = torch.round(functional.unfold(x, 3, padding=1) * 255).to(torch.int64)
+    bits = sum((codes >> k) & 1 for k in range(8)).float()
+    negative = (net.conv1.weight.flatten(1) < 0).float()
+    work = deployed.measurement().work["conv1"]
+    assert work["driven_rows"][0] == float(bits.sum()) / 2
+    assert work["sign_counts"][0] == float((negative @ bits).sum()) / 2
 
 
 def test_converter_rounds_every_partial_sum():

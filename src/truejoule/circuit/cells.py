@@ -268,27 +268,35 @@ class Series:
         )
 
 
-def inner_voltage(cell: Cell, v: Tensor, g: Tensor, r_ohm: float | Tensor) -> Tensor:
+def inner_voltage(cell: Cell, v: Tensor, g: Tensor, r_ohm: float | Tensor, most_steps: int = _NEWTON_STEPS) -> Tensor:
     """The ``u`` with ``u + r · i(u) = v``, elementwise: the voltage left for a cell behind a resistance.
 
-    ``r_ohm`` broadcasts. No gradient flows through the result.
+    Newton's method between brackets. ``r_ohm`` broadcasts. Fewer ``most_steps`` give a rough answer, between 0 and ``v`` still. No gradient flows through
+    the result.
     """
     with torch.no_grad():
         v, g, r = torch.broadcast_tensors(v, g, torch.as_tensor(r_ohm, dtype=v.dtype, device=v.device))
         low, high = v.clamp_max(0), v.clamp_min(0)
         u = v / (1 + r * low_field(cell, g))
-        close = 4 * torch.finfo(v.dtype).eps * v.abs()
+        close = 2 * torch.finfo(v.dtype).eps * v.abs()
         before = torch.full_like(v, math.inf)
-        for _ in range(_NEWTON_STEPS):
+        for _ in range(most_steps):
             i, d = evaluate(cell, u, g)
             miss = u + r * i - v
             low, high = torch.where(miss < 0, u, low), torch.where(miss > 0, u, high)
-            newton = u - miss / (1 + r * d)
-            sound = (newton >= low) & (newton <= high) & (miss.abs() < 0.5 * before)
+            # where the cell would take far more than is left, the logarithms are compared: exponential laws are straight
+            left = v - u
+            straight = -torch.log(r * i / left) / (d / i + 1 / left)
+            steep = ((r * i).abs() > 4 * v.abs()) & torch.isfinite(straight)
+            newton = u + torch.where(steep, straight, -miss / (1 + r * d))
+            arrived = (
+                newton - u
+            ).abs() <= 4 * close  # from here on rounding decides, and bisection would throw it away
+            sound = (newton >= low) & (newton <= high) & ((miss.abs() < 0.5 * before) | arrived)
             step = torch.where(miss == 0, u, torch.where(sound, newton, 0.5 * (low + high)))
             before, moved = miss.abs(), (step - u).abs()
             u = step
-            if bool((moved <= close).all()):
+            if bool((arrived | (moved <= close)).all()):
                 break
         return u
 

@@ -165,12 +165,12 @@ class _Pieces:
 
         knots, states = here(self.v), here(self.states)
         piece = (
-            torch.bucketize(v.detach(), knots[1:-1].contiguous(), right=True)
+            torch.bucketize(v.detach().contiguous(), knots[1:-1].contiguous(), right=True)
             if len(self.v) > 2
             else torch.zeros_like(v, dtype=torch.long)
         )
         upper = (
-            torch.bucketize(g.detach(), states[1:-1].contiguous(), right=True) + 1
+            torch.bucketize(g.detach().contiguous(), states[1:-1].contiguous(), right=True) + 1
             if len(self.states) > 2
             else torch.ones_like(piece)
         )

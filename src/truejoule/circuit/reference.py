@@ -1,4 +1,4 @@
-"""Reference solver: sparse nodal analysis of one passive array with SuperLU.
+"""Reference solver: sparse nodal analysis of one passive or gated array with SuperLU.
 
 Slow, plain and independent of the fast solvers, for tests and for reading off any node. Zero-ohm segments merge their
 two nodes, open cells leave no branch. Unlike the fast solvers it works with ``1 / r`` and loses the digits that wires
@@ -15,10 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spl
+import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.csgraph import connected_components
 
-from truejoule.circuit.wires import Wires, resistances
+from truejoule.circuit.cells import Cell, Ohmic
+from truejoule.circuit.topology import GATED_SAME_END, Topology, require_gated, require_no_source_line
+from truejoule.circuit.wires import Wires, resistances, written_out
 from truejoule.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -101,19 +104,11 @@ def assemble(g: ArrayLike, wires: Wires) -> Nodal:
     ends_b = np.concatenate([word.ravel(), np.concatenate([bit[1:], ground[None]], 0).ravel()])
     ohm = np.concatenate([r_first.ravel(), r_last.ravel()])
 
-    perfect = ohm == 0
     nodes = 2 * count + rows + columns
-    joined = sp.coo_matrix((np.ones(perfect.sum()), (ends_a[perfect], ends_b[perfect])), shape=(nodes, nodes))
-    classes, label = connected_components(joined, directed=False)
-
     closed = cells.ravel() > 0
-    a = label[np.concatenate([ends_a[~perfect], word.ravel()[closed]])]
-    b = label[np.concatenate([ends_b[~perfect], bit.ravel()[closed]])]
-    siemens = np.concatenate([1 / ohm[~perfect], cells.ravel()[closed]])
-    laplacian = sp.csc_matrix(
-        (np.concatenate([siemens, siemens, -siemens, -siemens]), (np.r_[a, b, a, b], np.r_[a, b, b, a])),
-        shape=(classes, classes),
-    )
+    classes, label, wired = _wired(ends_a, ends_b, ohm, nodes)
+    ends = label[word.ravel()[closed]], label[bit.ravel()[closed]]
+    laplacian = wired + _laplacian(*ends, cells.ravel()[closed], classes)
 
     fixed = label[np.concatenate([driver, ground])]
     is_free = np.ones(classes, dtype=bool)
@@ -129,6 +124,142 @@ def assemble(g: ArrayLike, wires: Wires) -> Nodal:
         word=label[word],
         bit=label[bit],
         place=place,
+    )
+
+
+def gated_currents(
+    g: ArrayLike,
+    wires: Wires,
+    bits: ArrayLike,
+    v_read: float,
+    topology: Topology = GATED_SAME_END,
+    g_off: ArrayLike = 0.0,
+    cell: Cell | None = None,
+) -> Floats:
+    """Column currents ``(N, columns)`` in A of one gated array for ``bits (N, rows)`` or ``(rows,)``.
+
+    Nodal analysis of both lines of every column, one input at a time; with a ``cell`` law (of which ``g`` is the state)
+    by Newton's method on all node voltages. ``g_off`` is ohmic. Currents are summed over cells, so that they keep more
+    digits than the node voltages do.
+
+    Raises
+    ------
+    InputError : the topology is not one of the gated ones, or a shape does not fit.
+    """
+    cells = np.asarray(g, dtype=np.float64)
+    on = np.atleast_2d(np.asarray(bits)).astype(bool)
+    leak = np.broadcast_to(np.asarray(g_off, dtype=np.float64), cells.shape)
+    net = assemble_gated(cells.shape, wires, topology, v_read)
+    law = Ohmic() if cell is None else cell
+    return np.stack([_newton(net, law, np.where(x[:, None], cells, 0.0), np.where(x[:, None], 0.0, leak)) for x in on])
+
+
+@dataclass(frozen=True)
+class GatedNodal:
+    """The lines of one gated array, cells left out; numbers of merged nodes."""
+
+    wired: sp.csc_matrix
+    """Laplacian of the wires."""
+    bit: NDArray[np.intp]
+    """Bit-line node of each cell, ``(rows, columns)``."""
+    line: NDArray[np.intp]
+    """Source-line node of each cell, ``(rows, columns)``."""
+    free: NDArray[np.intp]
+    """Nodes of unknown voltage."""
+    volts: Floats
+    """Start: the known voltages at sense inputs and supply, 0 elsewhere."""
+
+
+def assemble_gated(shape: tuple[int, ...], wires: Wires, topology: Topology, v_read: float) -> GatedNodal:
+    """Number the nodes of both lines of every column and merge those that a perfect conductor joins.
+
+    Raises
+    ------
+    InputError : as `gated_currents`.
+    """
+    bit, line, sense, supply, parts = gated_branches(shape, wires, topology)
+    ends_a, ends_b, ohm = (np.concatenate(x) for x in zip(*parts, strict=True))
+    classes, label, wired = _wired(ends_a, ends_b, ohm, supply + 1)
+    volts = np.zeros(classes)
+    volts[label[sense]] = v_read
+    free = np.setdiff1d(label[np.stack([bit, line])], label[np.append(sense, supply)])
+    return GatedNodal(wired, label[bit], label[line], free, volts)
+
+
+def gated_branches(
+    shape: tuple[int, ...], wires: Wires, topology: Topology
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp], int, list[tuple[Floats, Floats, Floats]]]:
+    """Nodes ``bit``, ``line`` ``(rows, columns)``, ``sense (columns,)``, ``supply`` (the last one), and the branches of
+    all lines as ``(from, to, ohm)``, beginning at the sense inputs and at the supply."""
+    require_gated(topology, "the reference solver")
+    rows, columns = shape
+    count = rows * columns
+    bit = np.arange(count).reshape(rows, columns)
+    line = bit + count
+    sense = 2 * count + np.arange(columns)
+    supply = 2 * count + columns
+    r_bl, r_sl = (written_out(wires, name, (rows, columns)) for name in ("r_bl_ohm", "r_sl_ohm"))
+    r_source, r_sense = (written_out(wires, name, (columns,)) for name in ("r_source_ohm", "r_sense_ohm"))
+    feed = np.full(columns, supply)
+    from_sense = np.concatenate([sense[None], bit[:0:-1]])
+    ohm = r_bl[::-1].copy()
+    ohm[0] += r_sense
+    parts = [(from_sense.ravel(), bit[::-1].ravel(), ohm.ravel())]
+    if topology.supply == "ideal":
+        require_no_source_line(wires)
+        return bit, np.full_like(line, supply), sense, supply, parts
+    order = slice(None, None, -1 if topology.supply == "same_end" else 1)
+    ohm = r_sl[order].copy()
+    ohm[0] += r_source
+    parts.append((np.concatenate([feed[None], line[order][:-1]]).ravel(), line[order].ravel(), ohm.ravel()))
+    return bit, line, sense, supply, parts
+
+
+def _newton(net: GatedNodal, law: Cell, g: Floats, leak: Floats) -> Floats:
+    """Currents ``(columns,)``; damped by halving until the mismatch of the node currents falls."""
+    state = torch.from_numpy(g)
+
+    def cells_at(volts: Floats) -> tuple[Floats, Floats, Floats]:
+        v = volts[net.bit] - volts[net.line]
+        across = torch.from_numpy(v)
+        i, d = law.current(across, state).numpy() + leak * v, law.conductance(across, state).numpy() + leak
+        flow = np.zeros_like(volts)
+        np.add.at(flow, net.bit, i)
+        np.add.at(flow, net.line, -i)
+        return i, d, (net.wired @ volts + flow)[net.free]
+
+    volts = net.volts.copy()
+    i, d, miss = cells_at(volts)
+    for _ in range(200 if net.free.size else 0):
+        jacobian = net.wired + _laplacian(net.bit.ravel(), net.line.ravel(), d.ravel(), volts.size)
+        step = np.zeros_like(volts)
+        step[net.free] = -_factor(sp.csc_matrix(jacobian)[net.free][:, net.free]).solve(miss)
+        size = 1.0
+        while True:
+            trial = volts + size * step
+            new = cells_at(trial)
+            if size < 1e-6 or np.linalg.norm(new[2]) <= (1 - 1e-4 * size) * np.linalg.norm(miss):
+                break
+            size /= 2
+        if np.linalg.norm(new[2]) >= np.linalg.norm(miss):  # as good as rounding allows
+            break
+        volts, (i, d, miss) = trial, new
+    return i.sum(0)
+
+
+def _wired(ends_a: NDArray, ends_b: NDArray, ohm: Floats, nodes: int) -> tuple[int, NDArray[np.intp], sp.csc_matrix]:
+    """How many nodes are left after merging those that perfect conductors join, the new number of each node, and the
+    Laplacian of the wires."""
+    perfect = ohm == 0
+    joined = sp.coo_matrix((np.ones(perfect.sum()), (ends_a[perfect], ends_b[perfect])), shape=(nodes, nodes))
+    classes, label = connected_components(joined, directed=False)
+    return classes, label, _laplacian(label[ends_a[~perfect]], label[ends_b[~perfect]], 1 / ohm[~perfect], classes)
+
+
+def _laplacian(a: NDArray, b: NDArray, siemens: Floats, nodes: int) -> sp.csc_matrix:
+    return sp.csc_matrix(
+        (np.concatenate([siemens, siemens, -siemens, -siemens]), (np.r_[a, b, a, b], np.r_[a, b, b, a])),
+        shape=(nodes, nodes),
     )
 
 

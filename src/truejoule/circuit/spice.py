@@ -1,8 +1,8 @@
-"""Passive arrays for ngspice: an independent simulator as oracle, and a netlist to take elsewhere.
+"""Arrays for ngspice: an independent simulator as oracle, and a netlist to take elsewhere.
 
 Each virtual ground is a zero-volt source, which doubles as an ammeter; perfect wires are zero-volt sources too, so
 that node names stay those of the array: word line ``u<row>_<column>``, bit line ``v<row>_<column>``. Open cells are
-left out. ngspice's time grows about with the size to the power 4.5: 32x32 0.2 s, 64x64 4 s.
+left out. In gated arrays ``v<row>_<column>`` is the bit line and ``s<row>_<column>`` the source line. ngspice's time grows about with the size to the power 4.5: 32x32 0.2 s, 64x64 4 s.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from truejoule.circuit.wires import Wires, resistances
+from truejoule.circuit.cells import Cell, Ohmic, spice_cards
+from truejoule.circuit.topology import GATED_SAME_END, Topology, require_gated, require_no_source_line
+from truejoule.circuit.wires import Wires, resistances, written_out
 from truejoule.errors import InputError
 
 _OPTIONS = ".options reltol=1e-12 abstol=1e-20 vntol=1e-16 gmin=1e-30"
@@ -62,9 +64,62 @@ def netlist(g_siemens: ArrayLike, wires: Wires, v: ArrayLike) -> str:
             lines.append(_wire(f"B{i}_{j}", f"v{i}_{j}", f"v{i + 1}_{j}" if i + 1 < rows else f"e{j}", r_bl[i, j]))
         lines.append(_wire(f"K{j}", f"e{j}", f"k{j}", r_sense[j]))
         lines.append(f"VO{j} k{j} 0 0")
-    lines += [_OPTIONS, ".control", "set numdgt=15", "op"]
-    lines += ["print " + " ".join(f"i(vo{j})" for j in range(k, min(k + 8, columns))) for k in range(0, columns, 8)]
-    return "\n".join([*lines, "quit", ".endc", ".end", ""])
+    return _deck(lines, columns)
+
+
+def gated_netlist(
+    g_siemens: ArrayLike,
+    wires: Wires,
+    bits: ArrayLike,
+    v_read: float,
+    topology: Topology = GATED_SAME_END,
+    g_off_siemens: ArrayLike = 0.0,
+    cell: Cell | None = None,
+) -> str:
+    """A complete ngspice deck: operating point of one gated array ``(rows, columns)`` under ``bits (rows,)``.
+
+    Gates are not transistors here: a cell is what it conducts with its gate on (``g_siemens``, through the law ``cell``
+    if given) or off (``g_off_siemens``, ohmic). Node 0 is the supply of the source lines, ``vread`` holds the sense
+    inputs ``v_read`` above it. Prints currents as `netlist` does.
+
+    Raises
+    ------
+    InputError : shapes do not fit, a value is negative or not finite, or the topology is not a gated one.
+    """
+    require_gated(topology, "the netlist writer")
+    cells, on = np.asarray(g_siemens, dtype=np.float64), np.asarray(bits)
+    if cells.ndim != 2 or on.shape != cells.shape[:1]:
+        raise InputError(
+            "a netlist holds one array and one input vector",
+            where="g_siemens, bits",
+            got=f"shapes {cells.shape} and {on.shape}",
+            expected="(rows, columns) and (rows,)",
+        )
+    off = np.broadcast_to(np.asarray(g_off_siemens, dtype=np.float64), cells.shape)
+    if not all(np.isfinite(x).all() and (x >= 0).all() for x in (cells, off)):
+        raise InputError("conductances must be finite and not negative", where="g_siemens, g_off_siemens")
+    rows, columns = cells.shape
+    r_bl, r_sl = (written_out(wires, name, (rows, columns)) for name in ("r_bl_ohm", "r_sl_ohm"))
+    r_source, r_sense = (written_out(wires, name, (columns,)) for name in ("r_source_ohm", "r_sense_ohm"))
+    if topology.supply == "ideal":
+        require_no_source_line(wires)
+    top, bottom = topology.supply == "opposite_end", topology.supply == "same_end"
+    lines = [f"* gated array, {topology.supply} supply, {rows} x {columns}, written by truejoule"]
+    lines.append(f"VREAD vread 0 {v_read:.17g}")
+    for j in range(columns):
+        lines += [f"VO{j} vread k{j} 0", _wire(f"K{j}", f"k{j}", f"e{j}", r_sense[j])]
+        if topology.supply != "ideal":
+            lines.append(_wire(f"S{j}", "0", f"d{j}", r_source[j]))
+        for i in range(rows):
+            bit, line = f"v{i}_{j}", "0" if topology.supply == "ideal" else f"s{i}_{j}"
+            lines.append(_wire(f"B{i}_{j}", bit, f"v{i + 1}_{j}" if i + 1 < rows else f"e{j}", r_bl[i, j]))
+            if bottom:
+                lines.append(_wire(f"L{i}_{j}", line, f"s{i + 1}_{j}" if i + 1 < rows else f"d{j}", r_sl[i, j]))
+            if top:
+                lines.append(_wire(f"L{i}_{j}", line, f"s{i - 1}_{j}" if i else f"d{j}", r_sl[i, j]))
+            law, state = (cell or Ohmic(), cells[i, j]) if on[i] else (Ohmic(), off[i, j])
+            lines += spice_cards(law, f"{i}_{j}", float(state), bit, line)
+    return _deck(lines, columns)
 
 
 def run_ngspice(text: str, timeout_s: float = 300.0) -> str:
@@ -104,8 +159,37 @@ def ngspice_currents(g_siemens: ArrayLike, wires: Wires, v: ArrayLike) -> NDArra
     ------
     InputError : as `netlist` and `run_ngspice`, or ngspice did not print every current.
     """
-    columns = np.shape(g_siemens)[-1]
-    printed = run_ngspice(netlist(g_siemens, wires, v))
+    return _read(netlist(g_siemens, wires, v), np.shape(g_siemens)[-1])
+
+
+def gated_ngspice_currents(
+    g_siemens: ArrayLike,
+    wires: Wires,
+    bits: ArrayLike,
+    v_read: float,
+    topology: Topology = GATED_SAME_END,
+    g_off_siemens: ArrayLike = 0.0,
+    cell: Cell | None = None,
+) -> NDArray[np.float64]:
+    """Column currents ``(columns,)`` in A of a gated array as ngspice computes them; see `gated_netlist`.
+
+    Raises
+    ------
+    InputError : as `gated_netlist` and `run_ngspice`, or ngspice did not print every current.
+    """
+    text = gated_netlist(g_siemens, wires, bits, v_read, topology, g_off_siemens, cell)
+    return _read(text, np.shape(g_siemens)[-1])
+
+
+def _deck(lines: list[str], columns: int) -> str:
+    """The netlist with what makes ngspice solve it and print ``columns`` currents."""
+    end = [_OPTIONS, ".control", "set numdgt=15", "op"]
+    end += ["print " + " ".join(f"i(vo{j})" for j in range(k, min(k + 8, columns))) for k in range(0, columns, 8)]
+    return "\n".join([*lines, *end, "quit", ".endc", ".end", ""])
+
+
+def _read(text: str, columns: int) -> NDArray[np.float64]:
+    printed = run_ngspice(text)
     found = {int(k): float(x) for k, x in re.findall(r"i\(vo(\d+)\)\s*=\s*([-+0-9.eE]+)", printed)}
     if len(found) != columns:
         raise InputError(

@@ -104,9 +104,7 @@ def segments(wires: Wires, shape: tuple[int, ...], device: torch.device) -> Segm
     )
 
 
-def laid_out(
-    wires: Wires, name: str, lead: tuple[int, ...], cells: tuple[int, ...], device: torch.device
-) -> Tensor:
+def laid_out(wires: Wires, name: str, lead: tuple[int, ...], cells: tuple[int, ...], device: torch.device) -> Tensor:
     """One resistance of ``wires`` in fp64, ``(tiles | 1, ...)`` with each of ``cells`` either whole or 1.
 
     Raises

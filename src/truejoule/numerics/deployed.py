@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ Work = Mapping[str, Mapping[str, tuple[float, ...]]]
 """Per layer and quantity, one number per time step: what a machine counts beyond ``Activity``. Means per sample."""
 
 
+@runtime_checkable
 class LayerCall(Protocol):
     """One execution of a layer; ``step`` is the first of the ``steps`` time steps in it."""
 
@@ -31,6 +32,7 @@ class LayerCall(Protocol):
     def steps(self) -> int: ...
 
 
+@runtime_checkable
 class Recorder(Protocol):
     """Sums up activity (``network.recorder``)."""
 
@@ -38,6 +40,7 @@ class Recorder(Protocol):
     def activity(self, origin: str) -> Activity: ...
 
 
+@runtime_checkable
 class Runnable(Protocol):
     """A network that runs with its layers computed by somebody else (``network.Network``)."""
 
@@ -55,6 +58,7 @@ class Runnable(Protocol):
     def join(self, name: str, x: Tensor) -> Tensor: ...
 
 
+@runtime_checkable
 class HardwareLayer(Protocol):
     """A layer as a machine computes it; also an ``nn.Module``.
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from truejoule.errors import InputError
@@ -25,17 +26,17 @@ class Encoded:
     """
 
     scheme: str
-    codes: Tensor
-    radix: Tensor
+    codes: Float[Tensor, "slices rows columns"]
+    radix: Float[Tensor, slices]
     offset: float
-    mask: Tensor | None
+    mask: Float[Tensor, "rows columns"] | None
 
     @property
     def slices(self) -> int:
         return int(self.codes.shape[0])
 
 
-def encode(weights: Tensor, bits: int, cell_bits: int, scheme: str) -> Encoded:
+def encode(weights: Float[Tensor, "rows columns"], bits: int, cell_bits: int, scheme: str) -> Encoded:
     """Encode signed integers of ``bits`` bits.
 
     ``twos_complement``: code = w mod 2^b. With one bit per cell the sign slice counts -2^(b-1); with more bits per cell the sign shares a cell
@@ -99,7 +100,7 @@ def encode(weights: Tensor, bits: int, cell_bits: int, scheme: str) -> Encoded:
     return Encoded(scheme, codes, radix, float(2**bits), negative.to(torch.float32))
 
 
-def decode(encoded: Encoded) -> Tensor:
+def decode(encoded: Encoded) -> Float[Tensor, "rows columns"]:
     """The integers again, ``(rows, columns)``."""
     value = torch.einsum("s,src->rc", encoded.radix, encoded.codes)
     if encoded.offset == 0.0:
@@ -107,7 +108,9 @@ def decode(encoded: Encoded) -> Tensor:
     return value - encoded.offset * (1.0 if encoded.mask is None else encoded.mask)
 
 
-def _split(codes: Tensor, bits: int, cell_bits: int) -> tuple[Tensor, Tensor]:
+def _split(
+    codes: Float[Tensor, "rows columns"], bits: int, cell_bits: int
+) -> tuple[Float[Tensor, "slices rows columns"], Float[Tensor, slices]]:  # noqa: F821
     """Least significant slice first: ``(slices, rows, columns)`` and the radix of each slice."""
     count = math.ceil(bits / cell_bits)
     base = float(2**cell_bits)

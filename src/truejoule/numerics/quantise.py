@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from truejoule.errors import InputError
@@ -25,7 +26,7 @@ class Grid:
         """Largest integer."""
         return 2**self.bits - 1
 
-    def codes(self, x: Tensor) -> Tensor:
+    def codes(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Nearest integers, clipped to the grid, in the dtype of ``x``."""
         return torch.round(x / self.step).clamp_(min=-self.top if self.signed else 0, max=self.top)
 
@@ -53,8 +54,8 @@ class IntegerWeights:
     bits : width of the codes; 1 stands for the two values -1 and +1.
     """
 
-    codes: Tensor
-    scale: Tensor
+    codes: Float[Tensor, "K fan_in"]
+    scale: Float[Tensor, K]  # noqa: F821
     bits: int
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
 
-def row_blocks(channels: int, kernel: tuple[int, int], rows: int, order: str) -> Tensor:
+def row_blocks(channels: int, kernel: tuple[int, int], rows: int, order: str) -> Int[Tensor, "blocks rows"]:
     """Which im2col rows go to which crossbar.
 
     ``order="kernel"`` gives every kernel position its own crossbars, ``rows`` input channels each (SpikeFlow); ``order="im2col"`` fills
@@ -33,8 +34,12 @@ def row_blocks(channels: int, kernel: tuple[int, int], rows: int, order: str) ->
 
 
 def windows(
-    x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]
-) -> Tensor:
+    x: Float[Tensor, "N C *map"],
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+) -> Float[Tensor, "N CRS P"]:
     """im2col: ``(N, C, H, W)`` to ``(N, C*R*S, P)``; vectors ``(N, C)`` to ``(N, C, 1)``."""
     if x.dim() == 2:
         return x[:, :, None]
@@ -43,7 +48,7 @@ def windows(
     return functional.unfold(x, kernel, dilation=dilation, padding=padding, stride=stride)
 
 
-def bit_planes(codes: Tensor, bits: int, signed: bool) -> list[tuple[float, Tensor]]:
+def bit_planes(codes: Float[Tensor, "*shape"], bits: int, signed: bool) -> list[tuple[float, Float[Tensor, "*shape"]]]:
     """Bit-serial inputs: pairs of digital weight and 0/1 plane, least significant first.
 
     Signed codes are applied as a positive and a negative pass (sign and magnitude), which doubles the planes.

@@ -240,7 +240,7 @@ def _metrics(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
         quantity("energy", "energy_j", "J", "energy_band_j"),
         quantity("latency", "latency_s", "s"),
         quantity("area", "area_m2", "m2", "area_band_m2"),
-        row("energy-delay product", [format_si(v, "Js") for v in edp], edp),
+        row("energy-delay product", [format_si(v, "J·s") for v in edp], edp),
     ]
 
 

@@ -34,7 +34,7 @@ def summary(evaluations: Sequence[Evaluation]) -> Table:
             _two(format_si(e["energy_j"], "J"), numbers.band(e["energy_band_j"], "J")),
             format_si(e["latency_s"], "s"),
             _two(format_si(e["area_m2"], "m2"), numbers.band(e["area_band_m2"], "m2")),
-            format_si(e["edp_js"]["mean_per_sample"], "Js"),
+            format_si(e["edp_js"]["mean_per_sample"], "J·s"),
         )
     return table
 
@@ -97,7 +97,7 @@ def comparison(evaluations: Sequence[Evaluation]) -> Group:
         ("energy", "J", [e["energy_j"] for e in evaluations], [e["energy_band_j"] for e in evaluations]),
         ("latency", "s", [e["latency_s"] for e in evaluations], None),
         ("area", "m2", [e["area_m2"] for e in evaluations], [e["area_band_m2"] for e in evaluations]),
-        ("energy-delay product", "Js", [e["edp_js"]["mean_per_sample"] for e in evaluations], None),
+        ("energy-delay product", "J·s", [e["edp_js"]["mean_per_sample"] for e in evaluations], None),
     ):
         table.add_row(
             title,

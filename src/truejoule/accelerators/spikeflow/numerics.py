@@ -230,11 +230,11 @@ class CrossbarLayer(nn.Module):
             moments = torch.matmul(rows, rows.transpose(-1, -2)).sum(0)
             spent.count("driven_conductance", 0, float((moments.double() * self.admittance.double()).sum()))
             spent.count("driven_rows", 0, float(ones.double().sum()))
+            if self.mask is not None:
+                spent.count("sign_counts", 0, float(self.mask.sum(0).double() @ plane.sum((0, 2)).double()))
         assert total is not None
         if self.mask is not None:
-            signs = torch.matmul(self.mask, unrolled)
-            spent.count("sign_counts", 0, float(signs.double().abs().sum()))
-            total.sub_(signs, alpha=self.offset)
+            total.sub_(torch.matmul(self.mask, unrolled), alpha=self.offset)
         if step == 0 and first_sample == 0:
             exact = torch.matmul(self.codes, unrolled)
             spent.signal += float(exact.double().square().sum())
