@@ -37,3 +37,6 @@ from truejoule.circuit.topology import GATED_SAME_END as GATED_SAME_END
 from truejoule.circuit.topology import PASSIVE as PASSIVE
 from truejoule.circuit.topology import Topology as Topology
 from truejoule.circuit.wires import Wires as Wires
+from truejoule.circuit.passive_nonlinear import NonlinearSolution as NonlinearSolution
+from truejoule.circuit.passive_nonlinear import solve_iterative as solve_iterative
+from truejoule.circuit.passive_nonlinear import solve_nonlinear as solve_nonlinear

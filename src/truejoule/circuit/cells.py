@@ -248,6 +248,8 @@ class Series:
         if isinstance(self.cell, Ohmic):
             whole = g / (1 + r * g)
             return whole * v, whole + torch.zeros_like(v)
+        if r == 0:
+            return evaluate(self.cell, v, g)
         u = inner_voltage(self.cell, v, g, r)
         i, d = evaluate(self.cell, u, g)
         slope = d / (1 + r * d)

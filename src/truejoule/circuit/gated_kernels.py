@@ -25,13 +25,16 @@ def pack(bits, k, pad, out):  # type: ignore[no-untyped-def]
     clean = True
     for s in range(stacks):
         for n in range(count):
-            out[s, n, :] = 0
-            for i in range(rows):
-                x = bits[s, n, i]
-                if x == 1:
-                    out[s, n, (i + pad) // k] |= np.uint8(1 << ((i + pad) % k))
-                elif x != 0:
-                    clean = False
+            row = bits[s, n]
+            i = 0
+            for a in range(out.shape[2]):
+                code = 0
+                for t in range(pad if a == 0 else 0, k):
+                    x = row[i]
+                    code |= int(x != 0) << t
+                    clean &= (x == 1) | (x == 0)
+                    i += 1
+                out[s, n, a] = code
     return clean
 
 

@@ -191,7 +191,7 @@ class _Array:
                 expected=f"({rows},) or (..., N, {rows}) with leading dimensions that broadcast to {self.lead}",
                 fix="give one voltage per row; put the batch of inputs in the dimension before the rows",
             )
-        volts = volts.expand(*self.lead, *volts.shape[-2:]).reshape(-1, *volts.shape[-2:])
+        volts = volts.expand(*self.lead, *volts.shape[-2:]).reshape(self.g.shape[0], *volts.shape[-2:])
 
         def restore(x: Tensor) -> Tensor:
             return self.restored(x.squeeze(1) if single else x)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from truejoule.errors import InputError, did_you_mean
+from truejoule.report.activity import activity_chart
 from truejoule.report.bars import accuracy_chart, area_chart, latency_chart
 from truejoule.report.chart import Chart as Chart
 from truejoule.report.chart import theme as theme
-from truejoule.report.energy import energy_chart, layers_chart, proxy_chart, steps_chart
-from truejoule.report.maps import activity_chart, tiles_chart, wires_chart
+from truejoule.report.energy import energy_chart, layers_chart, steps_chart
+from truejoule.report.maps import tiles_chart, wires_chart
 from truejoule.report.numbers import Evaluation
+from truejoule.report.proxy import proxy_chart
 
 SHARED: dict[str, Callable[[Sequence[Evaluation]], Chart]] = {
     "accuracy": accuracy_chart,
