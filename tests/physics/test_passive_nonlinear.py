@@ -28,7 +28,7 @@ from truejoule.circuit.wires import segments
 from truejoule.errors import InputError
 
 needs_ngspice = pytest.mark.skipif(not spice.available(), reason="ngspice is not installed (apt install ngspice)")
-OPTIONS = ".options reltol=1e-10 abstol=1e-18 vntol=1e-13 gmin=1e-30 itl1=1000"
+OPTIONS = ".options reltol=1e-10 abstol=1e-16 vntol=1e-13 gmin=1e-30 itl1=1000"
 
 
 def by_ngspice(g: np.ndarray, wires: Wires, v: np.ndarray, cell) -> np.ndarray:

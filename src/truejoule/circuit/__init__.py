@@ -40,3 +40,5 @@ from truejoule.circuit.wires import Wires as Wires
 from truejoule.circuit.passive_nonlinear import NonlinearSolution as NonlinearSolution
 from truejoule.circuit.passive_nonlinear import solve_iterative as solve_iterative
 from truejoule.circuit.passive_nonlinear import solve_nonlinear as solve_nonlinear
+from truejoule.circuit.variation import Variation as Variation
+from truejoule.circuit.variation_measured import measured_variation as measured_variation

@@ -8,8 +8,6 @@ where such an array is fed and sensed.
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 from collections.abc import Callable
 from typing import Any, Literal, final
 
@@ -19,7 +17,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from truejoule.circuit import gated_chain as chain
-from truejoule.circuit.gated_inputs import Inputs, Tiles, are_bits, bit_planes, read_voltage, require_bits
+from truejoule.circuit.gated_inputs import Inputs, Tiles, are_bits, as_machine_bits, bit_planes, compiled, read_voltage, require_bits
 from truejoule.circuit.topology import GATED_SAME_END, Rails, Topology, rails
 from truejoule.circuit.wires import Wires
 from truejoule.errors import InputError, did_you_mean
@@ -104,7 +102,7 @@ class GatedColumns:
         """
         inputs = self._tiles.inputs(bits)
         gradient = torch.is_grad_enabled() and (self._tiles.tracked or self._rails.tracked or inputs.bits.requires_grad)
-        kernels = _kernels() if self._tiles.g_on.device.type == "cpu" and self._method != "scan" else None
+        kernels = compiled("gated_kernels") if self._tiles.g_on.device.type == "cpu" and self._method != "scan" else None
         if gradient or self._method == "scan" or (kernels is None and self._rails.before is not None):
             require_bits(are_bits(inputs.bits.detach()))
             return inputs.restore(self._scan(inputs, gradient))
@@ -247,29 +245,9 @@ class GatedColumns:
         return torch.cat(parts) if parts else torch.empty(shape, dtype=self._tiles.dtype, device=inputs.bits.device)
 
 
-def as_machine_bits(bits: Tensor) -> np.ndarray:
-    """Bits as a contiguous numpy array of a dtype that the compiled loops know: uint8, float32, float64 or int64."""
-    x = bits.detach()
-    if x.dtype == torch.bool:
-        return x.contiguous().view(torch.uint8).numpy()
-    if x.dtype not in (torch.uint8, torch.float32, torch.float64, torch.int64):
-        x = x.to(torch.float32 if x.is_floating_point() else torch.int64)
-    return x.contiguous().numpy()
-
-
 def _column(bits: Tensor, on: Tensor, off: Tensor, after: Tensor, before: Tensor | None) -> Tensor:
     if before is None:
         total = chain.same_end(bits, on, off, after)
     else:
         total = chain.opposite_end(bits, on, off, after, before)
     return total.expand(on.shape[0], bits.shape[1], on.shape[2])
-
-
-@functools.cache
-def _kernels() -> Any:
-    """The compiled loops, or None where numba is not installed."""
-    if importlib.util.find_spec("numba") is None:
-        return None
-    from truejoule.circuit import gated_kernels
-
-    return gated_kernels

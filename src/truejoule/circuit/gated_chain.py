@@ -77,6 +77,24 @@ def group_tables(g_on: Tensor, g_off: Tensor, after: Tensor, k: int) -> Tensor:
     return torch.stack([b, e, c], 3)
 
 
+def tangent_tables(d_on: Tensor, j_on: Tensor, d_off: Tensor, after: Tensor, k: int) -> Tensor:
+    """``(b, f, c, j₀, j₁)`` of groups of cells ``i = d v + j`` (gate on) or ``d v`` (off), ``(tiles, groups, 2^k, 5,
+    columns)``; see `truejoule.circuit.gated_nonlinear`."""
+    tiles, rows, columns = d_on.shape
+    d, j, leak, r = (x.expand(tiles, rows, columns).unflatten(1, (rows // k, k)) for x in (d_on, j_on, d_off, after))
+    b = torch.zeros_like(d[:, :, :1])
+    f, c, j0, j1 = torch.ones_like(b), torch.zeros_like(b), torch.zeros_like(b), torch.zeros_like(b)
+    for t in range(k):
+        row = slice(t, t + 1)
+        total = torch.cat([b + leak[:, :, row], b + d[:, :, row]], 2)
+        divided = 1 + r[:, :, row] * total
+        j0 = torch.cat([j0, j0 + j[:, :, row]], 2) / divided
+        j1 = torch.cat([j1, j1 + j[:, :, row] * c], 2) / divided
+        f, c = torch.cat([f, f], 2), torch.cat([c, c], 2)
+        b, c, f = total / divided, c + r[:, :, row] * f * f / divided, f / divided
+    return torch.stack([b, f, c, j0, j1], 3)
+
+
 def patterns(bits: Tensor, k: int) -> Tensor:
     """Input patterns of groups of ``k`` rows, ``(..., groups)``, the index into `group_tables`."""
     weights = 2 ** torch.arange(k, device=bits.device)
@@ -91,6 +109,18 @@ def run_tables(pattern: Tensor, table: Tensor) -> Tensor:
         b, e, c = table[tile, a, pattern[..., a]].unbind(-2)
         total = b + e * total / (1 + c * total)
     return total
+
+
+def run_tangent_tables(pattern: Tensor, table: Tensor, v_read: float) -> Tensor:
+    """Currents ``(tiles, N, columns)`` in plain torch."""
+    tile = torch.arange(table.shape[0], device=table.device).unsqueeze(-1)
+    y, s = table.new_zeros(()), table.new_zeros(())
+    for a in range(table.shape[1]):
+        b, f, c, j0, j1 = table[tile, a, pattern[..., a]].unbind(-2)
+        divided = 1 + c * y
+        s = (f * s + j0 + j1 * y) / divided
+        y = b + f * f * y / divided
+    return y * v_read + s
 
 
 def _cells(bits: Tensor, g_on: Tensor, g_off: Tensor, i: int) -> Tensor:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -160,6 +164,22 @@ def read_voltage(value: float) -> float:
     if isinstance(value, (bool, str)) or not np.isfinite(float(value)):
         raise InputError("the read voltage must be a finite number", where="v_read", got=value, expected="volt")
     return float(value)
+
+
+def as_machine_bits(bits: Tensor) -> np.ndarray:
+    """Bits as a contiguous numpy array of a dtype that the compiled loops know: uint8, float32, float64 or int64."""
+    x = bits.detach()
+    if x.dtype == torch.bool:
+        return x.contiguous().view(torch.uint8).numpy()
+    if x.dtype not in (torch.uint8, torch.float32, torch.float64, torch.int64):
+        x = x.to(torch.float32 if x.is_floating_point() else torch.int64)
+    return x.contiguous().numpy()
+
+
+@functools.cache
+def compiled(name: str) -> Any:
+    """A module of this room with compiled loops, or None where numba is not installed."""
+    return importlib.import_module(f"truejoule.circuit.{name}") if importlib.util.find_spec("numba") else None
 
 
 def _whole(x: Tensor, top: int) -> bool:

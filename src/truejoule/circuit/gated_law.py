@@ -16,7 +16,7 @@ Acad. Sci. Paris 339, 2004); cubic Hermite interpolation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,12 +26,12 @@ from truejoule.circuit.cells import Cell, evaluate
 TOLERANCE = 1e-9
 """Relative error of currents at which refinement stops."""
 _PIVOTS = 12
-_STATES = 41
-"""Sampled states between the smallest and the largest: geometrically spaced, as fits are in log g."""
+_STATES = 48
+"""Sampled states of each kind."""
 _MARGIN = 4
 """Share of the read voltage, one over this, that the table extends beyond 0 and the read voltage: iterates stray."""
 _FIRST_GRID, _LAST_GRID = 64, 4096
-"""Intervals per ``v_read / _MARGIN``... of the whole read voltage: both multiples of `_MARGIN`."""
+"""Intervals between 0 and the read voltage; multiples of `_MARGIN`."""
 
 
 @dataclass(frozen=True)
@@ -56,64 +56,72 @@ class LawTable:
 
 def law_table(cell: Cell, g: Tensor, v_read: float) -> LawTable:
     """The table of a law for the states that occur in ``g`` (fp64) and voltages from 0 to ``v_read``, in V."""
-    states = _sampled(g)
-    between = torch.sqrt(states[1:] * states[:-1]) if states.numel() > 1 else states
-    pivots, weights, error = _pivots(cell, states, v_read)
+    states, others = _sampled(g)
+    pivots, error = _pivots(cell, states, v_read)
     size, best = _FIRST_GRID, None
     while True:
-        table = _tabulated(cell, states, weights, v_read, size)
-        found = LawTable(cell, pivots, *table, error=0.0)
-        miss = max(_error(found, x, v_read, size) for x in (states, between))
+        found = LawTable(cell, pivots, *_tabulated(cell, states, pivots, v_read, size), error=0.0)
+        miss = max(_error(found, x, size) for x in (states, others))
         if best is None or miss < best.error:
-            best = LawTable(cell, pivots, *table, error=miss)
+            best = replace(found, error=miss)
         if miss <= TOLERANCE or size >= _LAST_GRID or miss < 2 * error:
             return best
         size *= 2
 
 
-def _sampled(g: Tensor) -> Tensor:
-    """Distinct states, or states that span them."""
-    positive = g.detach()[g.detach() > 0]
+def _sampled(g: Tensor) -> tuple[Tensor, Tensor]:
+    """States to fit and others to check: by rank, because fits may change where cells are, and by magnitude."""
+    positive = torch.unique(g.detach()[g.detach() > 0])
     if positive.numel() == 0:
-        return torch.ones(1, dtype=torch.float64, device=g.device)
-    low, high = (float(x) for x in torch.aminmax(positive))
-    if low == high:
-        return torch.tensor([low], dtype=torch.float64, device=g.device)
-    ends = torch.tensor([low, high], dtype=torch.float64, device=g.device).log()
-    return torch.linspace(float(ends[0]), float(ends[1]), _STATES, dtype=torch.float64, device=g.device).exp()
+        one = torch.ones(1, dtype=torch.float64, device=g.device)
+        return one, one
+    if positive.numel() <= _STATES:
+        return positive, positive
+    rank = torch.linspace(0, positive.numel() - 1, 2 * _STATES + 1, device=g.device).round().long()
+    ends = positive[[0, -1]].log()
+    even = torch.linspace(float(ends[0]), float(ends[1]), _STATES, dtype=torch.float64, device=g.device).exp()
+    between = torch.sqrt(even[1:] * even[:-1])
+    return torch.cat([positive[rank[::2]], even]), torch.cat([positive[rank[1::2]], between])
 
 
-def _pivots(cell: Cell, states: Tensor, v_read: float) -> tuple[Tensor, Tensor, float]:
-    """Pivot voltages, ``weights (states, pivots)`` with ``L = i(v, states) @ weights``, and the relative error left."""
+def _pivots(cell: Cell, states: Tensor, v_read: float) -> tuple[Tensor, float]:
+    """Pivot voltages, each where those before it leave most, and the relative error that is left."""
     v = torch.linspace(0, 1, 193, dtype=torch.float64, device=states.device)[1:] * v_read
-    sample = cell.current(v.unsqueeze(-1), states)
-    size = sample.abs().clamp_min(torch.finfo(torch.float64).tiny)
-    norm = size[-1]
-    relative = sample / norm
-    chosen = [v.numel() - 1]
+    per_volt = cell.current(v.unsqueeze(-1), states) / v.unsqueeze(-1)
+    per_volt = per_volt / per_volt.abs().amax(0)
+    chosen, best, least = [v.numel() - 1], 0, float("inf")
     while True:
-        weights = torch.linalg.pinv(relative[chosen]) / norm.unsqueeze(-1)
-        left = (sample - (sample @ weights) @ (sample[chosen])).abs() / size
-        error = float(left.max())
-        if error <= TOLERANCE / 10 or len(chosen) == min(_PIVOTS, states.numel()):
-            return v[chosen], weights, error
-        left[chosen] = 0
-        chosen.append(int(left.amax(1).argmax()))
+        fitted = _combined(per_volt, per_volt[chosen]) @ per_volt[chosen]
+        left = (fitted - per_volt).abs() / per_volt.abs().clamp_min(torch.finfo(torch.float64).tiny)
+        if float(left.max()) < least:
+            best, least = len(chosen), float(left.max())
+        if least <= TOLERANCE / 10 or len(chosen) in (_PIVOTS, states.numel(), best + 2):
+            return v[chosen[:best]], least
+        gap = (fitted - per_volt).square().sum(1)
+        gap[chosen] = 0
+        chosen.append(int(gap.argmax()))
 
 
-def _tabulated(cell: Cell, states: Tensor, weights: Tensor, v_read: float, size: int) -> tuple[Tensor, float, float]:
+def _combined(of: Tensor, rows: Tensor) -> Tensor:
+    """``L`` with ``L @ rows ≈ of``, by least squares."""
+    return torch.linalg.lstsq(rows.mT, of.mT).solution.mT
+
+
+def _tabulated(cell: Cell, states: Tensor, pivots: Tensor, v_read: float, size: int) -> tuple[Tensor, float, float]:
     """Cubics on ``size`` intervals between 0 and the read voltage, and a margin on both sides."""
     margin = size // _MARGIN
     step = v_read / size
     v = torch.arange(-margin, size + margin + 1, dtype=torch.float64, device=states.device) * step
-    value, slope = (x @ weights for x in evaluate(cell, v.unsqueeze(-1), states))
+    at_pivots = cell.current(pivots.unsqueeze(-1), states)
+    norm = at_pivots.abs().amax(0)
+    value, slope = (_combined(x / norm, at_pivots / norm) for x in evaluate(cell, v.unsqueeze(-1), states))
     slope = slope * step
     a, b, da, db = value[:-1], value[1:], slope[:-1], slope[1:]
     cubics = torch.stack([a, da, 3 * (b - a) - 2 * da - db, 2 * (a - b) + da + db], -1)
     return cubics.contiguous(), -margin * step, step
 
 
-def _error(table: LawTable, states: Tensor, v_read: float, size: int) -> float:
+def _error(table: LawTable, states: Tensor, size: int) -> float:
     """Largest relative error of the current at three points inside each interval from 0 to the read voltage."""
     inside = torch.tensor([0.2113, 0.5, 0.7887], dtype=torch.float64, device=states.device)
     margin = size // _MARGIN

@@ -110,7 +110,7 @@ def decode(encoded: Encoded) -> Float[Tensor, "rows columns"]:
 
 def _split(
     codes: Float[Tensor, "rows columns"], bits: int, cell_bits: int
-) -> tuple[Float[Tensor, "slices rows columns"], Float[Tensor, slices]]:  # noqa: F821
+) -> tuple[Float[Tensor, "slices rows columns"], Float[Tensor, " slices"]]:
     """Least significant slice first: ``(slices, rows, columns)`` and the radix of each slice."""
     count = math.ceil(bits / cell_bits)
     base = float(2**cell_bits)

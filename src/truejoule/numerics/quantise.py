@@ -55,7 +55,7 @@ class IntegerWeights:
     """
 
     codes: Float[Tensor, "K fan_in"]
-    scale: Float[Tensor, K]  # noqa: F821
+    scale: Float[Tensor, " K"]
     bits: int
 
 
