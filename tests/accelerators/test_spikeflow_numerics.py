@@ -231,3 +231,70 @@ def test_the_users_network_is_left_alone():
     tj.accelerator("spikeflow").deploy(network, [x])(x)
     assert all(torch.equal(value, net.state_dict()[name]) for name, value in state.items())
     assert torch.equal(net(x), before)
+
+
+class Residual(SpikingNet):
+    """A second branch around conv2, added before the neuron."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(5)
+        self.skip = torch.nn.Conv2d(6, 12, 1, bias=False)
+        step = self.skip.weight.data.abs().max() / 7
+        self.skip.weight.data = torch.round(self.skip.weight.data / step) * step
+        self.eval()
+
+    def forward(self, x):
+        total = torch.zeros(())
+        for _ in range(self.steps):
+            h = self.spike1(self.norm1(self.conv1(x)))
+            h = self.pool(self.spike2(self.norm2(self.conv2(h)) + self.skip(h)))
+            total = total + self.fc(h.flatten(1))
+        return total / self.steps
+
+
+class MultiStep(SpikingNet):
+    """The same network with time as the leading axis of every tensor: convolutions see (T*N, ...), neurons run over T."""
+
+    def over_time(self, spike, x):
+        x = x.unflatten(0, (self.steps, -1))
+        spike.reset()
+        return torch.stack([spike(part) for part in x]).flatten(0, 1)
+
+    def forward(self, x):
+        h = x.repeat(self.steps, 1, 1, 1)
+        h = self.over_time(self.spike1, self.norm1(self.conv1(h)))
+        h = self.pool(self.over_time(self.spike2, self.norm2(self.conv2(h))))
+        return self.fc(h.flatten(1)).unflatten(0, (self.steps, -1)).mean(0)
+
+
+def test_residual_networks():
+    net, x = Residual(), images(12)
+    network = tj.read(net, x)
+    expected, spikes = spikes_of(None, network, x, quantised(network))
+    got, on_chip = deployed_spikes(tj.accelerator("spikeflow", **PERFECT).deploy(network, [x]), network, x)
+    assert torch.equal(expected, got) and all(torch.equal(spikes[name], on_chip[name]) for name in spikes)
+    assert any(t.target.startswith("add") for t in tj.accelerator("spikeflow").map(network.workload).transfers)
+
+
+def test_time_as_a_loop_and_as_an_axis_give_the_same():
+    x = images(6)
+    results = []
+    for net in (SpikingNet(), MultiStep()):
+        network = tj.read(net, x)
+        assert network.time_steps == 3
+        deployed = tj.accelerator("spikeflow", adc_bits=4, programming_variation=0.1).deploy(network, [x])
+        answers = deployed(x)
+        measured = deployed.measurement()
+        results.append(
+            (
+                answers,
+                {name: measured.work[name]["driven_conductance"] for name in ("conv1", "conv2", "fc")},
+                measured.activity.layers["conv2"].nonzero_inputs,
+            )
+        )
+    (loop, work, spikes), (axis, work_axis, spikes_axis) = results
+    assert torch.allclose(loop, axis, atol=1e-6)
+    assert spikes == spikes_axis
+    for name, values in work.items():
+        assert values == pytest.approx(work_axis[name], rel=1e-6)

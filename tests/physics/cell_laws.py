@@ -5,7 +5,11 @@ import numpy as np
 from truejoule.circuit import AlphaPower, Ekv, Ohmic, Polynomial, ReadStack, Selector, Series, Sinh, Table
 
 MILO = Polynomial(
-    (1.388e-4, 1.541e-3, 5.711e-3, 7.063e-3), (8.871e-5, 6.7919e-4, 1.2968e-3), g_low_s=5e-5, g_high_s=2.25e-4, v_max_v=0.5
+    (1.388e-4, 1.541e-3, 5.711e-3, 7.063e-3),
+    (8.871e-5, 6.7919e-4, 1.2968e-3),
+    g_low_s=5e-5,
+    g_high_s=2.25e-4,
+    v_max_v=0.5,
 )
 _V = np.linspace(0.0, 1.0, 11)
 MEASURED = Table(tuple(_V), (tuple(1e-6 * np.sinh(4 * _V) / 4), tuple(1e-4 * np.sinh(2 * _V) / 2)), (1e-6, 1e-4))

@@ -163,7 +163,9 @@ def test_measured_curves_pass_through_their_points_and_between_states():
 def test_a_curve_through_two_points_is_a_resistor():
     law = Table((0.0, 1.0), ((0.0, 2e-5),))
     assert law.g == (2e-5,) and law.trusted_v == (-1.0, 1.0)
-    torch.testing.assert_close(law.current(V, torch.tensor(1e-5, dtype=torch.float64)), 1e-5 * V, rtol=1e-13, atol=1e-19)
+    torch.testing.assert_close(
+        law.current(V, torch.tensor(1e-5, dtype=torch.float64)), 1e-5 * V, rtol=1e-13, atol=1e-19
+    )
 
 
 def test_measured_cells_from_csv(tmp_path):

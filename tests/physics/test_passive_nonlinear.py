@@ -267,7 +267,9 @@ def test_the_impedance_of_the_wires_is_that_of_the_nodal_matrix():
     right, root = torch.rand(1, 2, 7, 5, dtype=torch.float64), torch.rand(1, 1, 7, 5, dtype=torch.float64)
     y, steps = shifted_solve(z, root, right, 1e-13)
     matrix = torch.eye(35, dtype=torch.float64) + root.reshape(35, 1) * dense * root.reshape(1, 35)
-    torch.testing.assert_close(y.reshape(2, 35), torch.linalg.solve(matrix, right.reshape(2, 35).T).T, rtol=1e-9, atol=0)
+    torch.testing.assert_close(
+        y.reshape(2, 35), torch.linalg.solve(matrix, right.reshape(2, 35).T).T, rtol=1e-9, atol=0
+    )
     assert 0 < steps < 80
 
 

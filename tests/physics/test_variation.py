@@ -175,7 +175,9 @@ def test_measured_cells_with_all_different_targets(tmp_path):
     target = rng.uniform(1e-6, 1e-4, 3000)
     file = tmp_path / "cells.csv"
     measured = np.abs(target * (1 + 0.05 * rng.standard_normal(3000)))
-    file.write_text("target_siemens,measured_siemens\n" + "\n".join(f"{a},{b}" for a, b in zip(target, measured, strict=True)))
+    file.write_text(
+        "target_siemens,measured_siemens\n" + "\n".join(f"{a},{b}" for a, b in zip(target, measured, strict=True))
+    )
     variation = measured_variation(file)
     assert variation.per_read == ()
     assert float(variation.program(cells(5e-5), DRAW).std()) == pytest.approx(2.5e-6, rel=0.25)

@@ -42,3 +42,5 @@ from truejoule.circuit.passive_nonlinear import solve_iterative as solve_iterati
 from truejoule.circuit.passive_nonlinear import solve_nonlinear as solve_nonlinear
 from truejoule.circuit.variation import Variation as Variation
 from truejoule.circuit.variation_measured import measured_variation as measured_variation
+from truejoule.circuit.gated_nonlinear import GatedNonlinearColumns as GatedNonlinearColumns
+from truejoule.circuit.gated_nonlinear import GatedSolution as GatedSolution

@@ -19,6 +19,7 @@ tests/physics.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -29,7 +30,7 @@ from torch import Tensor
 from truejoule.circuit import gated_chain as chain
 from truejoule.circuit.cells import Cell, evaluate
 from truejoule.circuit.gated_inputs import Inputs, Tiles, are_bits, as_machine_bits, bit_planes, compiled, read_voltage, require_bits
-from truejoule.circuit.gated_law import law_table
+from truejoule.circuit.gated_law import LawTable, law_table
 from truejoule.circuit.gated_newton import implicit, newton
 from truejoule.circuit.topology import GATED_SAME_END, Rails, Topology, rails
 from truejoule.circuit.wires import Wires
@@ -95,7 +96,7 @@ class GatedNonlinearColumns:
         self._tiles = tiles = Tiles.of(g_siemens, g_off_siemens)
         shape = (*tiles.lead, *tiles.g_on.shape[1:])
         self._rails = rails(wires, topology, shape, tiles.g_on.device, "GatedNonlinearColumns")
-        self._prepared: dict[int, _Prepared] = {}
+        self._kept: _Prepared | None = None
 
     def __call__(self, bits: Tensor | np.ndarray) -> Tensor:
         """Currents ``(..., N, columns)`` in A for ``bits (..., N, rows)``, or ``(..., columns)`` for ``(rows,)``; see
@@ -136,7 +137,10 @@ class GatedNonlinearColumns:
         inputs = self._tiles.inputs(bits)
         require_bits(are_bits(inputs.bits))
         loops = compiled("gated_nonlinear_kernels") if self._compilable else None
-        parts = [self._tangents(loops, inputs, first, last) for first, last in self._chunks(self._step())]
+        parts = [
+            self._tangents(loops, inputs, first, last, self._ready(first, last, loops))
+            for first, last in self._chunks(self._step())
+        ]
         return inputs.restore(torch.cat(parts).to(self._tiles.dtype))
 
     def bit_serial(self, codes: Tensor | np.ndarray, bits: int) -> Tensor:
@@ -154,15 +158,14 @@ class GatedNonlinearColumns:
     def _step(self) -> int:
         """Tiles whose tables fit into the working memory, all of them where they are kept."""
         tiles, rows, columns = self._tiles.g_on.shape
-        size = rows * columns * 8 * (5 * (1 << _GROUP) // _GROUP + 4)
+        size = rows * columns * 8 * (5 * (1 << _GROUP) // _GROUP + self._law.pivots_v.numel() + 4)
         return max(1, tiles if tiles * size <= 8 * _WORK_BYTES else _WORK_BYTES // size)
 
     def _chunks(self, step: int) -> list[tuple[int, int]]:
         tiles = self._tiles.g_on.shape[0]
         return [(first, min(tiles, first + step)) for first in range(0, tiles, step)]
 
-    def _tangents(self, loops: Any, inputs: Inputs, first: int, last: int) -> Tensor:
-        ready = self._ready(first, last, loops)
+    def _tangents(self, loops: Any, inputs: Inputs, first: int, last: int, ready: _Prepared) -> Tensor:
         far = -self._tiles.g_on.shape[1] % _GROUP
         bits = torch.nn.functional.pad(inputs.bits.detach().to(torch.uint8), (far, 0))
         pattern, stack = chain.patterns(bits, _GROUP), inputs.stack_of_tile[first:last]
@@ -176,9 +179,9 @@ class GatedNonlinearColumns:
 
     def _shot(self, loops: Any, inputs: Inputs, first: int, last: int) -> tuple[Tensor, Tensor]:
         """Currents and relative error bounds ``(last - first, N, columns)``."""
-        out = self._tangents(loops, inputs, first, last)
-        left = torch.empty_like(out)
         ready = self._ready(first, last, loops)
+        out = self._tangents(loops, inputs, first, last, ready)
+        left = torch.empty_like(out)
         bits = as_machine_bits(inputs.bits.to(torch.uint8))
         stack = inputs.stack_of_tile[first:last]
         arrays = [x.numpy() for x in (ready.states, ready.leak, ready.after, ready.cubics, ready.grid)]
@@ -217,15 +220,17 @@ class GatedNonlinearColumns:
         total, residual = (torch.cat(y).unsqueeze(0) for y in zip(*parts, strict=True))
         return total, residual
 
+    @functools.cached_property
+    def _law(self) -> LawTable:
+        return law_table(self.cell, self._tiles.g_on, self.v_read)
+
     def _ready(self, first: int, last: int, loops: Any) -> _Prepared:
         """Tables of some tiles; kept where they are all of them."""
-        kept = self._prepared.get(last - first)
-        whole = first == 0 and last == self._tiles.g_on.shape[0]
-        if kept is not None and whole:
-            return kept
+        if self._kept is not None:
+            return self._kept
         made = self._prepare(first, last, loops)
-        if whole:
-            self._prepared[last - first] = made
+        if first == 0 and last == self._tiles.g_on.shape[0]:
+            self._kept = made
         return made
 
     @torch.no_grad()
@@ -247,7 +252,7 @@ class GatedNonlinearColumns:
         table = chain.tangent_tables(*padded, _GROUP)
         if loops is not None:
             table = table.unflatten(-1, (-1, lanes)).movedim(-2, 1).contiguous()
-        law = law_table(self.cell, self._tiles.g_on, self.v_read)
+        law = self._law
         return _Prepared(
             table=table,
             states=law.states(g).movedim(0, 1).contiguous(),
