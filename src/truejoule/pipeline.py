@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from truejoule.accelerators.accelerator import Accelerator
@@ -224,6 +225,7 @@ def _provenance(
     import truejoule
 
     return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "truejoule": truejoule.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),

@@ -161,40 +161,29 @@ def parse_overrides(pairs: Sequence[str]) -> dict[str, object]:
 
 
 def claims_table(claims: Sequence[Claim]) -> Any:
-    """Claims with deviation and reason."""
+    """Claims by paper: published value, ours under both models, deviation and verdict; below each claim, why."""
     from rich.table import Table
 
     table = Table(title="Published claims, re-run", show_lines=True)
-    for column, justify in (
-        ("paper", "left"),
-        ("claim", "left"),
-        ("published", "right"),
-        ("as released", "right"),
-        ("corrected", "right"),
-        ("deviation", "right"),
-        ("verdict", "left"),
-        ("why", "left"),
-    ):
-        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    table.add_column("claim, and why ours differs or should", overflow="fold", ratio=1)
+    for column in ("published", "as released", "corrected", "deviation"):
+        table.add_column(column, justify="right", no_wrap=column != "deviation")
 
     def text(value: float | None, unit: str) -> str:
         if value is None:
             return "–"
         return format_si(value, unit, 4) if unit in ("J", "s", "m2") else f"{value:.4g} {unit}"
 
+    paper = ""
     for c in claims:
-        deviation = "–" if c.deviation is None else f"{100 * c.deviation:+.1f} %"
+        if c.paper != paper:
+            paper = c.paper
+            table.add_row(f"[bold]{paper}[/]", "", "", "", "")
+        deviation = "" if c.deviation is None else f"{100 * c.deviation:+.1f} %\n"
         style = "green" if c.verdict == "reproduced" else "yellow"
-        table.add_row(
-            c.paper,
-            c.claim,
-            ("> " if c.at_least else "") + text(c.published, c.unit),
-            text(c.released, c.unit),
-            text(c.corrected, c.unit),
-            deviation,
-            f"[{style}]{c.verdict}[/]",
-            c.reason,
-        )
+        published = ("> " if c.at_least else "") + text(c.published, c.unit)
+        ours = [text(c.released, c.unit), text(c.corrected, c.unit)]
+        table.add_row(f"{c.claim}\n[dim]{c.reason}[/]", published, *ours, f"{deviation}[{style}]{c.verdict}[/]")
     return table
 
 

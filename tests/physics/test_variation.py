@@ -63,8 +63,8 @@ def test_pcm_drift():
     for share, mean, sd in ((1.0, 0.049, 0.008), (0.01, 0.0244 + 0.0155 * math.log(100), 0.045)):
         g = cells(25e-6 * share)
         nu = -(drift(g, DRAW("drift")) / g).log() / math.log((86400 + 20) / 20)
-        assert float(nu.mean()) == pytest.approx(mean, rel=0.01)
-        assert float(nu.std()) == pytest.approx(sd, rel=0.02)
+        assert float(nu.mean()) == pytest.approx(mean, rel=0.02)
+        assert float(nu.std()) == pytest.approx(sd, rel=0.03)  # its absolute value folds 2 %
     fresh = variation_presets.pcm_nandakumar_2019(0.0).static[1]
     assert torch.equal(fresh(g, DRAW("drift")), g)
 

@@ -1,5 +1,10 @@
 """Physics of arrays: wires, cells, converters. Knows no neural network."""
 
+from truejoule.circuit.calibration import Mismatch as Mismatch
+from truejoule.circuit.calibration import fit_lloyd_max as fit_lloyd_max
+from truejoule.circuit.calibration import fit_polynomial as fit_polynomial
+from truejoule.circuit.calibration import fit_quantile as fit_quantile
+from truejoule.circuit.calibration import mismatched as mismatched
 from truejoule.circuit.cells import Cell as Cell
 from truejoule.circuit.cells import Ohmic as Ohmic
 from truejoule.circuit.cells import Polynomial as Polynomial
@@ -19,6 +24,8 @@ from truejoule.circuit.converter import dequantise as dequantise
 from truejoule.circuit.converter import saturation_share as saturation_share
 from truejoule.circuit.gated import GatedColumns as GatedColumns
 from truejoule.circuit.gated_inputs import bit_planes as bit_planes
+from truejoule.circuit.gated_nonlinear import GatedNonlinearColumns as GatedNonlinearColumns
+from truejoule.circuit.gated_nonlinear import GatedSolution as GatedSolution
 from truejoule.circuit.passive import PassiveSolution as PassiveSolution
 from truejoule.circuit.passive import cell_voltages as cell_voltages
 from truejoule.circuit.passive import effective_conductance_loss as effective_conductance_loss
@@ -27,6 +34,12 @@ from truejoule.circuit.passive import solve as solve
 from truejoule.circuit.passive import static_power as static_power
 from truejoule.circuit.passive import transfer_and_admittance as transfer_and_admittance
 from truejoule.circuit.passive import transfer_matrix as transfer_matrix
+from truejoule.circuit.passive_nonlinear import NonlinearSolution as NonlinearSolution
+from truejoule.circuit.passive_nonlinear import solve_iterative as solve_iterative
+from truejoule.circuit.passive_nonlinear import solve_nonlinear as solve_nonlinear
+from truejoule.circuit.references import References as References
+from truejoule.circuit.references import sense_amplifier as sense_amplifier
+from truejoule.circuit.references import uniform_references as uniform_references
 from truejoule.circuit.spice import gated_netlist as gated_netlist
 from truejoule.circuit.spice import gated_ngspice_currents as gated_ngspice_currents
 from truejoule.circuit.spice import netlist as netlist
@@ -36,11 +49,6 @@ from truejoule.circuit.topology import GATED_OPPOSITE_END as GATED_OPPOSITE_END
 from truejoule.circuit.topology import GATED_SAME_END as GATED_SAME_END
 from truejoule.circuit.topology import PASSIVE as PASSIVE
 from truejoule.circuit.topology import Topology as Topology
-from truejoule.circuit.wires import Wires as Wires
-from truejoule.circuit.passive_nonlinear import NonlinearSolution as NonlinearSolution
-from truejoule.circuit.passive_nonlinear import solve_iterative as solve_iterative
-from truejoule.circuit.passive_nonlinear import solve_nonlinear as solve_nonlinear
 from truejoule.circuit.variation import Variation as Variation
 from truejoule.circuit.variation_measured import measured_variation as measured_variation
-from truejoule.circuit.gated_nonlinear import GatedNonlinearColumns as GatedNonlinearColumns
-from truejoule.circuit.gated_nonlinear import GatedSolution as GatedSolution
+from truejoule.circuit.wires import Wires as Wires

@@ -5,6 +5,8 @@
 Rounding is to nearest, halves to even. Codes are integer-valued floats in the dtype of the current, so that they go
 on into arithmetic without a copy. The hot path of inference runs through here: pass ``out=`` (may be the input) to
 work in place.
+
+Converters with levels of their own are `truejoule.circuit.references.References`; all functions here take both.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from truejoule.circuit.references import References, codes_of, outside_share, values_of
 from truejoule.errors import InputError
 
 _MAX_BITS = 24
@@ -64,25 +67,35 @@ class Converter:
         return self.full_scale_a / self.max_code
 
 
-def convert(i_a: Tensor, converter: Converter, out: Tensor | None = None) -> Tensor:
+def convert(i_a: Tensor, converter: Converter | References, out: Tensor | None = None) -> Tensor:
     """Codes of currents ``i_a`` (any shape), integer-valued, in the dtype of ``i_a``.
 
     ``out``: where to put them; ``out=i_a`` works in place and allocates nothing. Rounding has no useful gradient:
     training code puts its own estimator around this function.
     """
+    if isinstance(converter, References):
+        _require_floating(i_a)
+        return codes_of(i_a, converter, out)
     return _unclipped(i_a, converter, out).clamp_(0, converter.max_code)
 
 
-def dequantise(codes: Tensor, converter: Converter, out: Tensor | None = None) -> Tensor:
-    """The current in A that each code stands for, ``zero + code · lsb``; ``out=codes`` works in place."""
+def dequantise(codes: Tensor, converter: Converter | References, out: Tensor | None = None) -> Tensor:
+    """The current in A that each code stands for, ``zero + code · lsb``; ``out=codes`` works in place.
+
+    For `References`, the value that the code was calibrated to.
+    """
+    if isinstance(converter, References):
+        return values_of(codes, converter, out)
     currents = torch.mul(codes, _operand(converter.lsb_a, codes), out=out)
     return currents if _is_zero(converter.zero_a) else currents.add_(_operand(converter.zero_a, codes))
 
 
-def saturation_share(i_a: Tensor, converter: Converter) -> float:
+def saturation_share(i_a: Tensor, converter: Converter | References) -> float:
     """Share of currents, 0 to 1, that clip: those more than half a code beyond either end of the range."""
     if i_a.numel() == 0:
         return 0.0
+    if isinstance(converter, References):
+        return outside_share(i_a, converter)
     code = _unclipped(i_a, converter, None)
     return float(((code < 0) | (code > converter.max_code)).sum()) / i_a.numel()
 
@@ -121,16 +134,20 @@ def calibrate_range(
 
 
 def _unclipped(i_a: Tensor, converter: Converter, out: Tensor | None) -> Tensor:
-    if not i_a.is_floating_point():
-        raise InputError(
-            "currents must be floating point", where="i_a", got=i_a.dtype, expected="ampere, float32 or float64"
-        )
+    _require_floating(i_a)
     per_lsb = converter.max_code / converter.full_scale_a
     if _is_zero(converter.zero_a):
         scaled = torch.mul(i_a, _operand(per_lsb, i_a), out=out)
     else:
         scaled = torch.sub(i_a, _operand(converter.zero_a, i_a), out=out).mul_(_operand(per_lsb, i_a))
     return scaled.round_()
+
+
+def _require_floating(i_a: Tensor) -> None:
+    if not i_a.is_floating_point():
+        raise InputError(
+            "currents must be floating point", where="i_a", got=i_a.dtype, expected="ampere, float32 or float64"
+        )
 
 
 def _operand(value: float | Tensor, like: Tensor) -> float | Tensor:

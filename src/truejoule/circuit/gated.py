@@ -17,7 +17,16 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from truejoule.circuit import gated_chain as chain
-from truejoule.circuit.gated_inputs import Inputs, Tiles, are_bits, as_machine_bits, bit_planes, compiled, read_voltage, require_bits
+from truejoule.circuit.gated_inputs import (
+    Inputs,
+    Tiles,
+    are_bits,
+    as_machine_bits,
+    bit_planes,
+    compiled,
+    read_voltage,
+    require_bits,
+)
 from truejoule.circuit.topology import GATED_SAME_END, Rails, Topology, rails
 from truejoule.circuit.wires import Wires
 from truejoule.errors import InputError, did_you_mean
@@ -46,7 +55,7 @@ class GatedColumns:
         faster for arrays of at most 128 rows that are read thousands of times.
 
     Currents come in fp32 where the conductances are fp32, else in fp64. No digits are lost to cancellation: fp32 is
-    good to 1e-6 relative (512 rows), fp64 to 1e-14 (measured in tests/properties). Perfect wires (0 ohm) and open cells
+    good to 2e-6 relative (512 rows), fp64 to 1e-13 (tests/properties). Perfect wires (0 ohm) and open cells
     (0 S) are exact.
 
     On CPUs tables run compiled by numba (first use: some seconds, then cached on disk); elsewhere, and without numba,
@@ -102,7 +111,9 @@ class GatedColumns:
         """
         inputs = self._tiles.inputs(bits)
         gradient = torch.is_grad_enabled() and (self._tiles.tracked or self._rails.tracked or inputs.bits.requires_grad)
-        kernels = compiled("gated_kernels") if self._tiles.g_on.device.type == "cpu" and self._method != "scan" else None
+        kernels = (
+            compiled("gated_kernels") if self._tiles.g_on.device.type == "cpu" and self._method != "scan" else None
+        )
         if gradient or self._method == "scan" or (kernels is None and self._rails.before is not None):
             require_bits(are_bits(inputs.bits.detach()))
             return inputs.restore(self._scan(inputs, gradient))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -83,8 +84,8 @@ class Tiles:
                 expected=f"({rows},) or (..., N, {rows}) with leading dimensions that broadcast to {self.lead}",
                 fix="give one bit per row; put the batch of inputs in the dimension before the rows",
             )
-        flat = x.reshape(-1, *x.shape[-2:])
-        index = torch.arange(flat.shape[0]).reshape(lead).expand(self.lead).reshape(-1)
+        flat = x.reshape(math.prod(lead), *x.shape[-2:])
+        index = torch.arange(flat.shape[0]).reshape(lead).expand(self.lead).reshape(math.prod(self.lead))
         size = x.shape[-2]
 
         def restore(y: Tensor) -> Tensor:

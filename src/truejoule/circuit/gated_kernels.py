@@ -21,7 +21,7 @@ _LOOP = nb.njit(cache=True, nogil=True, fastmath={"contract"}, error_model="nump
 def pack(bits, k, pad, out):  # type: ignore[no-untyped-def]
     """Patterns ``out (stacks, N, groups)`` of ``bits (stacks, N, rows)`` after ``pad`` zero rows; False if another
     value than 0 and 1 occurs."""
-    stacks, count, rows = bits.shape
+    stacks, count, _ = bits.shape
     clean = True
     for s in range(stacks):
         for n in range(count):

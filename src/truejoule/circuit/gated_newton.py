@@ -28,6 +28,9 @@ _STEPS = 100
 _OPEN = 1e-30
 """Conductance of the open end relative to the largest cell, so that a column without a closed cell has a voltage."""
 
+_CLOSED = 1e-25
+"""A column that conducts less than this carries no current."""
+
 
 def newton(
     cell: Cell, g: Tensor, leak: Tensor, lines: Rails, v_read: float, tolerance: float
@@ -124,6 +127,7 @@ def _opposite_end(d: Tensor, j: Tensor, after: Tensor, before: Tensor, v_read: f
             divided = 1 + (bit + line) * y
             z, w = (z + line * y) / divided, (w + bit * y) / divided
             y, s = y / divided, s / divided
+    closed = y > _CLOSED * torch.where(largest > 0, largest, torch.ones_like(largest))
     v = (w / y, -s / y)  # the whole current has passed the last cell
     parts = [v]
     drop = (torch.zeros_like(y), torch.zeros_like(y))
@@ -136,4 +140,5 @@ def _opposite_end(d: Tensor, j: Tensor, after: Tensor, before: Tensor, v_read: f
         parts.append(v)
     ends = after[..., rows - 1, :] + before[..., 0, :]
     beta = (v_read - parts[0][1] - drop[1]) / (ends + parts[0][0] + drop[0])
-    return beta, torch.stack([a * beta + b for a, b in reversed(parts)], -2)
+    current = torch.where(closed, beta, torch.zeros_like(beta))
+    return current, torch.stack([a * beta + b for a, b in reversed(parts)], -2)

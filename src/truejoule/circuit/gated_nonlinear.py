@@ -29,7 +29,16 @@ from torch import Tensor
 
 from truejoule.circuit import gated_chain as chain
 from truejoule.circuit.cells import Cell, evaluate
-from truejoule.circuit.gated_inputs import Inputs, Tiles, are_bits, as_machine_bits, bit_planes, compiled, read_voltage, require_bits
+from truejoule.circuit.gated_inputs import (
+    Inputs,
+    Tiles,
+    are_bits,
+    as_machine_bits,
+    bit_planes,
+    compiled,
+    read_voltage,
+    require_bits,
+)
 from truejoule.circuit.gated_law import LawTable, law_table
 from truejoule.circuit.gated_newton import implicit, newton
 from truejoule.circuit.topology import GATED_SAME_END, Rails, Topology, rails
@@ -191,7 +200,7 @@ class GatedNonlinearColumns:
         weak = ~(residual <= self.tolerance) | ~torch.isfinite(out)
         if bool(weak.any()):
             tile, n, column = weak.nonzero(as_tuple=True)
-            g, off = self._tiles.part(first, last)
+            g = self._tiles.g_on[first:last]
             x = inputs.bits[stack[tile], n].to(torch.float64)  # (columns to repeat, rows)
             after = ready.after[tile if ready.after.shape[0] > 1 else 0 * tile, :, column]
             leak = ready.leak[tile if ready.leak.shape[0] > 1 else 0 * tile, :, column] * (1 - x)
@@ -212,7 +221,9 @@ class GatedNonlinearColumns:
         for start in range(0, max(bits.shape[0], 1), step):
             x = bits[start : start + step].unsqueeze(-1)
             g, leak = (y.expand(-1, rows, columns) for y in (x * on, (1 - x) * off))
-            total, bound, v = newton(self.cell, g.detach(), leak.detach(), _detached(lines), self.v_read, self.tolerance)
+            total, bound, v = newton(
+                self.cell, g.detach(), leak.detach(), _detached(lines), self.v_read, self.tolerance
+            )
             residual = _relative(bound, total)
             if gradient:
                 total = implicit(self.cell, g, leak, lines, self.v_read, v)

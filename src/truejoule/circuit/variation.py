@@ -167,7 +167,9 @@ class StuckCells:
         for name in ("share_low", "share_high", "g_low_s", "g_high_s"):
             not_negative(name, getattr(self, name))
         if self.share_low + self.share_high > 1:
-            raise InputError("more than all cells are stuck", where="share_low, share_high", expected="a sum of at most 1")
+            raise InputError(
+                "more than all cells are stuck", where="share_low, share_high", expected="a sum of at most 1"
+            )
 
     def __call__(self, g: Tensor, random: np.random.Generator) -> Tensor:
         luck = uniform(g, random)
@@ -217,7 +219,10 @@ class FlickerNoise:
     def __post_init__(self) -> None:
         if not (self.time_s >= self.t_read_s > 0 and self.g_max_s > 0):
             raise InputError(
-                "a read happens later than it lasts", where="time_s", got=self.time_s, expected=f"{self.t_read_s} s or more"
+                "a read happens later than it lasts",
+                where="time_s",
+                got=self.time_s,
+                expected=f"{self.t_read_s} s or more",
             )
 
     def __call__(self, g: Tensor, random: np.random.Generator) -> Tensor:

@@ -70,7 +70,9 @@ def cmo_hfox(acceptance_percent: float = 2.0) -> Variation:
     InputError : another window.
     """
     if acceptance_percent not in _CMO:
-        raise InputError("no data for this window", where="acceptance_percent", got=acceptance_percent, expected="0.2 or 2")
+        raise InputError(
+            "no data for this window", where="acceptance_percent", got=acceptance_percent, expected="0.2 or 2"
+        )
     source = "Falcone et al. (IBM), linear fit in aihwkit reram.py ReRamCMONoiseModel (MIT)"
     spread = PolynomialSpread(_scaled(_CMO[acceptance_percent]), _US, 100 * _US)
     return Variation((GaussianError(spread, source),))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from truejoule.accelerators.mapping import Mapping as Placed
 from truejoule.accelerators.mapping import Transfer
@@ -21,7 +22,7 @@ Work = Mapping[str, Mapping[str, tuple[float, ...]]]
 Counts = tuple[float, ...]
 
 MEAN_CODE = 0.25
-"""Mean cell code over the largest, for workloads without weights: assumed, between 0.14 and 0.45 for Gaussian 4-bit weights (docs/spikeflow.md)."""
+"""Mean cell code over the largest, for workloads without weights: assumed; Gaussian 4-bit weights give 0.07 to 0.45, by encoding and width."""
 NEGATIVE_SHARE = 0.5
 """Share of negative weights, for workloads without weights: assumed from symmetry."""
 
@@ -48,8 +49,15 @@ def corrected_cost(mapping: Placed, activity: Activity, work: Work, structure: S
     for transfer in mapping.transfers:
         entries += _transfer(transfer, mapping, activity, structure, node, length)
     entries += _standing(mapping, schedule, structure, prices)
-    floor = sum(e.count * e.low_j for e in entries if e.component in ("crossbar", "adc"))
+    floor = _floor(mapping, structure, prices)
     return Cost(Ledger(tuple(entries)), schedule, floorplan, floor)
+
+
+def _floor(mapping: Placed, s: Structure, p: Prices) -> float:
+    """What no accounting can go below: one conversion per output of a layer with weights, one update per neuron, at the low ends."""
+    conversion = adc.scaled_by_bits(p.adc_conversion, 4, max(s.adc_bits or 8, 4)).low
+    per_output = {"conv": 0.0 if s.event_driven else conversion, "linear": conversion, "neuron": p.neuron_update.low}
+    return sum(per_output.get(layer.op, 0.0) * layer.outputs * layer.steps for layer in mapping.workload.layers)
 
 
 def _array_layer(
@@ -72,13 +80,7 @@ def _array_layer(
     conversion = adc.scaled_by_bits(p.adc_conversion, 4, max(s.adc_bits or 8, 4))
     add = logic.add(s.partial_sum_bits, node)
     entries = [
-        charge(
-            _driven(s),
-            name,
-            "crossbar",
-            "driven conductance, S",
-            work.get("driven_conductance") or _estimated_conductance(ones, columns, s),
-        ),
+        _crossbars(name, ones, columns, work, s),
         charge(_row_switch(s, node), name, "row driver", "row switched", tuple(n * columns for n in ones)),
         charge(conversion, name, "adc", "conversion", conversions),
         charge(p.mux_switch, name, "column mux", "column switched", conversions),
@@ -121,25 +123,21 @@ def _driven_rows(layer: Layer, activity: LayerActivity, work: Mapping[str, Count
     return tuple(layer.positions * layer.fan_in * layer.groups * d for d in per_element)
 
 
-def _driven(s: Structure) -> Coefficient:
-    """Energy per siemens of driven conductance: V^2 times the time for which the rows are on."""
-    value = s.v_read**2 * s.read_time_s
-    return Coefficient(
-        "driven conductance",
-        value,
-        "J/S",
-        f"exact static power V^T Y V of the arrays: ({s.v_read:g} V)^2 x {s.read_time_s * 1e9:.3g} ns that the rows are on",
-        "derived",
-        value / 3,
-        value,
-        s.node,
-    )
+def _crossbars(name: str, ones: Counts, columns: int, work: Mapping[str, Counts], s: Structure) -> Entry:
+    """Energy of the arrays: driven conductance times V^2 times the time for which the rows are on.
 
-
-def _estimated_conductance(ones: Counts, columns: int, s: Structure) -> Counts:
-    """Driven conductance without weights: every driven row sees a full row of cells of mean code, wires neglected."""
+    Without weights every driven row is taken to see a full row of cells of mean code, wires neglected.
+    """
+    joule = s.v_read**2 * s.read_time_s
+    source = f"({s.v_read:g} V)^2 x {s.read_time_s * 1e9:.3g} ns that the rows are on; low end: on for a third of it"
+    price = Coefficient("driven conductance", joule, "J/S", source, "derived", joule / 3, joule, s.node)
+    if "driven_conductance" in work:
+        measured = price.scaled(1.0, "static power V^T Y V of the programmed arrays with their wires, measured")
+        return charge(measured, name, "crossbar", "driven conductance, S", work["driven_conductance"])
     cell = s.g_off_siemens + MEAN_CODE * (s.g_on_siemens - s.g_off_siemens)
-    return tuple(n * columns * s.crossbar_size * cell for n in ones)
+    guess = replace(price, kind="assumed", source=f"{source}; mean cell code {MEAN_CODE:g} of the largest assumed")
+    counts = tuple(n * columns * s.crossbar_size * cell for n in ones)
+    return charge(guess, name, "crossbar", "driven conductance, S", counts)
 
 
 def _row_switch(s: Structure, node: Node) -> Coefficient:

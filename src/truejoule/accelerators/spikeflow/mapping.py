@@ -127,6 +127,11 @@ def _transfers(
             elements = layer.inputs if source == "input" else workload[source].outputs
             width = input_bits(layer, structure) if source == "input" and layer.multiplies else bits[source]
             found.append(Transfer(start, layer.name, elements, width, _hops(where.get(start), where[end], side)))
+    found += [
+        f"{layer.name} ({layer.note or layer.op}) runs on the host and is not costed"
+        for layer in workload.layers
+        if layer.op == "host"
+    ]
     return tuple(found)
 
 
@@ -165,5 +170,10 @@ def _warnings(workload: Workload, placements: list[Placement], structure: Struct
         f"{layer.name} has real-valued weights; they are rounded to {structure.weight_bits} bits"
         for layer in workload.multiplying
         if layer.weight_levels == "float"
+    ]
+    found += [
+        f"{layer.name} ({layer.note or layer.op}) runs on the host and is not costed"
+        for layer in workload.layers
+        if layer.op == "host"
     ]
     return tuple(found)
