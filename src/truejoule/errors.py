@@ -49,6 +49,12 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else "choose one of: " + ", ".join(names)
 
 
+def some(names: Iterable[str], most: int = 3) -> str:
+    """``conv1, conv2, conv3 and 18 more``."""
+    found = list(names)
+    return ", ".join(found[:most]) + (f" and {len(found) - most} more" if len(found) > most else "")
+
+
 def _short(value: object, limit: int = 200) -> str:
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from truejoule.accelerators.accelerator import Accelerator
 from truejoule.cost import Cost
-from truejoule.errors import InputError
+from truejoule.errors import InputError, some
 from truejoule.evaluation import Accuracy, ChipRun, DropMap, Evaluation
 from truejoule.mitigation import Mitigation, Plan, apply
 from truejoule.mitigation.plan import STAGES
@@ -199,22 +199,16 @@ def _warnings(mapping: Sequence[str], chips: Sequence[ChipRun], cost: Cost) -> t
         )
     found += mapping
     first = chips[0]
-    found += [
-        f"{name}: {100 * share:.1f} % of its conversions are outside the converter's range"
-        for name, share in first.clipped.items()
-        if share > 0.01
-    ]
-    found += [
-        f"{name}: {100 * share:.1f} % of its inputs are outside the integer grid seen in the first batch"
-        for name, share in first.overflow.items()
-        if share > 0.001
-    ]
-    found += [
-        f"{name}: computed with a signal-to-noise ratio of only {snr:.1f} dB"
-        for name, snr in first.snr_db.items()
-        if snr < 10
-    ]
-    return tuple(dict.fromkeys(found))
+    saturated = [f"{name} {100 * share:.1f} %" for name, share in first.clipped.items() if share > 0.01]
+    outside = [f"{name} {100 * share:.1f} %" for name, share in first.overflow.items() if share > 0.001]
+    noisy = [f"{name} {snr:.1f} dB" for name, snr in first.snr_db.items() if snr < 10]
+    for names, text in (
+        (saturated, "conversions outside the range of the converters"),
+        (outside, "inputs outside the integer grid seen in the first batch"),
+        (noisy, "layers computed with a low signal-to-noise ratio"),
+    ):
+        found += [f"{text}: {some(names)}"] if names else []
+    return tuple(found)
 
 
 def _provenance(

@@ -21,7 +21,7 @@ from truejoule.circuit import (
 )
 
 G_MAX, V = 1e-4, 0.3
-FP32 = 2e-6
+FP32_TABLE, FP32_SCAN = 3e-6, 1.5e-5
 CELLS = (ReadStack(0.1, 0.1), AlphaPower(0.1, 2.0), Sinh(5.0), Selector(0.1, 0.03))
 
 
@@ -72,7 +72,8 @@ def test_what_fp32_is_good_for(case):
     for method in ("auto", "scan"):
         narrow = GatedColumns(g.float(), wires(*r), V, method=method, **more)(bits)
         assert narrow.dtype == torch.float32
-        torch.testing.assert_close(narrow.double(), exact, rtol=FP32, atol=0)
+        looked_up = method == "auto" and topology is GATED_SAME_END
+        torch.testing.assert_close(narrow.double(), exact, rtol=FP32_TABLE if looked_up else FP32_SCAN, atol=0)
 
 
 @settings(max_examples=80, deadline=None)

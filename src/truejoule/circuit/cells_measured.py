@@ -290,9 +290,9 @@ def _slopes(v: Floats, i: Floats) -> Floats:
         return d
     left, right = 2 * h[1:] + h[:-1], h[1:] + 2 * h[:-1]
     both = (mean[:-1] > 0) & (mean[1:] > 0)
-    d[1:-1] = np.where(
-        both, (left + right) / (left / np.where(both, mean[:-1], 1) + right / np.where(both, mean[1:], 1)), 0.0
-    )
+    with np.errstate(over="ignore"):  # a slope near the smallest number counts as flat
+        harmonic = (left + right) / (left / np.where(both, mean[:-1], 1) + right / np.where(both, mean[1:], 1))
+    d[1:-1] = np.where(both, harmonic, 0.0)
     for end, (h0, h1, m0, m1) in ((0, (h[0], h[1], mean[0], mean[1])), (-1, (h[-1], h[-2], mean[-1], mean[-2]))):
         d[end] = np.clip(((2 * h0 + h1) * m0 - h0 * m1) / (h0 + h1), 0.0, 3 * m0)
     return d

@@ -156,8 +156,11 @@ def bit_planes(codes: Tensor | np.ndarray, bits: int) -> Tensor:
 
 
 def tensor(value: object) -> Tensor:
-    """``value`` as a tensor; numpy arrays are copied, because torch takes neither read-only nor reversed ones."""
-    return torch.as_tensor(np.array(value) if isinstance(value, np.ndarray) else value)
+    """``value`` as a tensor, numbers in fp64; numpy arrays are copied, because torch takes neither read-only nor reversed
+    ones."""
+    if isinstance(value, Tensor):
+        return value
+    return torch.as_tensor(np.array(value))
 
 
 def read_voltage(value: float) -> float:

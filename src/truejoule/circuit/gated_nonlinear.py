@@ -150,7 +150,8 @@ class GatedNonlinearColumns:
             self._tangents(loops, inputs, first, last, self._ready(first, last, loops))
             for first, last in self._chunks(self._step())
         ]
-        return inputs.restore(torch.cat(parts).to(self._tiles.dtype))
+        empty = torch.zeros(0, inputs.bits.shape[1], self._tiles.g_on.shape[-1], dtype=torch.float64)
+        return inputs.restore((torch.cat(parts) if parts else empty).to(self._tiles.dtype))
 
     def bit_serial(self, codes: Tensor | np.ndarray, bits: int) -> Tensor:
         """As `GatedColumns.bit_serial`: currents ``(bits, ..., N, columns)``, least significant bit first."""
@@ -256,11 +257,11 @@ class GatedNonlinearColumns:
         i, d = evaluate(self.cell, v, g)
         far, lanes = -rows % _GROUP, 64 if columns > 48 else -(-columns // 16) * 16
         side = -columns % lanes if loops is not None else 0
-        padded = [
-            torch.nn.functional.pad(x.expand(x.shape[0], rows, columns), (0, side, far, 0))
-            for x in (d, i - d * v, leak, after)
-        ]
-        table = chain.tangent_tables(*padded, _GROUP)
+
+        def padded(x: Tensor) -> Tensor:
+            return torch.nn.functional.pad(x.expand(x.shape[0], rows, columns), (0, side, far, 0))
+
+        table = chain.tangent_tables(padded(d), padded(i - d * v), padded(leak), padded(after), _GROUP)
         if loops is not None:
             table = table.unflatten(-1, (-1, lanes)).movedim(-2, 1).contiguous()
         law = self._law

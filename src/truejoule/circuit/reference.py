@@ -188,7 +188,7 @@ def assemble_gated(shape: tuple[int, ...], wires: Wires, topology: Topology, v_r
 
 def gated_branches(
     shape: tuple[int, ...], wires: Wires, topology: Topology
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp], int, list[tuple[Floats, Floats, Floats]]]:
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp], int, list[tuple[NDArray, NDArray, NDArray]]]:
     """Nodes ``bit``, ``line`` ``(rows, columns)``, ``sense (columns,)``, ``supply`` (the last one), and the branches of
     all lines as ``(from, to, ohm)``, beginning at the sense inputs and at the supply."""
     require_gated(topology, "the reference solver")
@@ -204,7 +204,7 @@ def gated_branches(
     from_sense = np.concatenate([sense[None], bit[:0:-1]])
     ohm = r_bl[::-1].copy()
     ohm[0] += r_sense
-    parts = [(from_sense.ravel(), bit[::-1].ravel(), ohm.ravel())]
+    parts: list[tuple[NDArray, NDArray, NDArray]] = [(from_sense.ravel(), bit[::-1].ravel(), ohm.ravel())]
     if topology.supply == "ideal":
         require_no_source_line(wires)
         return bit, np.full_like(line, supply), sense, supply, parts

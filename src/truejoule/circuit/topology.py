@@ -93,7 +93,11 @@ class Rails:
 
     def tiles(self, first: int, last: int) -> Rails:
         """The lines of tiles ``first`` to ``last - 1``."""
-        return Rails(*(x if x is None or x.shape[0] == 1 else x[first:last] for x in (self.after, self.before)))
+
+        def part(x: Tensor) -> Tensor:
+            return x if x.shape[0] == 1 else x[first:last]
+
+        return Rails(part(self.after), None if self.before is None else part(self.before))
 
     @property
     def tracked(self) -> bool:

@@ -7,7 +7,7 @@ from collections import Counter
 
 from truejoule.accelerators.mapping import Mapping, Placement, Transfer
 from truejoule.accelerators.spikeflow.design import Structure
-from truejoule.errors import InputError
+from truejoule.errors import InputError, some
 from truejoule.numerics.schemes import count_row_blocks
 from truejoule.workload import Layer, Workload
 
@@ -161,19 +161,12 @@ def _at(tile: int, side: int) -> tuple[int, int]:
 
 
 def _warnings(workload: Workload, placements: list[Placement], structure: Structure) -> tuple[str, ...]:
+    empty = [f"{p.layer} {100 * p.utilisation:.1f} %" for p in placements if p.utilisation < 0.05]
+    real = [layer.name for layer in workload.multiplying if layer.weight_levels == "float"]
+    host = [layer.name for layer in workload.layers if layer.op == "host"]
     found = [
-        f"{p.layer} uses {100 * p.utilisation:.1f} % of the cells of its {p.arrays} crossbars"
-        for p in placements
-        if p.utilisation < 0.05
+        (empty, f"crossbars that are nearly empty: {some(empty)}"),
+        (real, f"real-valued weights are rounded to {structure.weight_bits} bits: {some(real)}"),
+        (host, f"runs on the host and is not costed: {some(host)}"),
     ]
-    found += [
-        f"{layer.name} has real-valued weights; they are rounded to {structure.weight_bits} bits"
-        for layer in workload.multiplying
-        if layer.weight_levels == "float"
-    ]
-    found += [
-        f"{layer.name} ({layer.note or layer.op}) runs on the host and is not costed"
-        for layer in workload.layers
-        if layer.op == "host"
-    ]
-    return tuple(found)
+    return tuple(text for names, text in found if names)
