@@ -79,6 +79,8 @@ def test_tables_and_report_have_the_numbers(folder):
         cwd=folder,
     )
     assert "report: " in done.stdout and "adc" in done.stdout and "Traceback" not in done.stderr
+    page = (folder / "truejoule-runs" / "comparison.html").read_text()
+    assert "SpikeFlow (corrected)" in page and "SpikeSim as released" in page
 
 
 def test_inspect(folder):

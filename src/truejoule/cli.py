@@ -303,7 +303,7 @@ def _evaluate(
 ) -> None:
     """Evaluate on every machine, keep each run as soon as it is done, and show them."""
     from truejoule.accelerators import accelerator
-    from truejoule.experiment import write
+    from truejoule.experiment import write, write_page
     from truejoule.pipeline import evaluate as run
     from truejoule.report import page
     from truejoule.terminal import Live, parse_overrides, show, show_evaluations
@@ -316,9 +316,11 @@ def _evaluate(
         for machine in machines:
             found.append(run(net, machine, data, name=name, seeds=range(seeds), progress=live, **options).to_json())
             folders.append(write(out, found[-1], {"report.html": page([found[-1]])}))
-    show(
-        [{k: e[k] for k in HEADLINES} | {"run": str(f)} for e, f in zip(found, folders, strict=True)]
-    ) if json_ else show_evaluations(found, folders)
+    together = write_page(out / "comparison.html", page(found)) if len(found) > 1 else None
+    if json_:
+        show([{key: e[key] for key in HEADLINES} | {"run": str(f)} for e, f in zip(found, folders, strict=True)])
+    else:
+        show_evaluations(found, folders, together)
 
 
 def main() -> None:

@@ -98,6 +98,7 @@ class Evaluation:
 
     Attributes
     ----------
+    as_published : whether the machine's account follows a published model with its slips.
     ideal_accuracy : of the network as the user's framework computes it, on the same samples.
     chips : one per seed; all of them ran the same samples.
     cost : of the activity that the first chip measured.
@@ -112,6 +113,7 @@ class Evaluation:
     network: str
     accelerator: str
     title: str
+    as_published: bool
     remedies: tuple[str, ...]
     ideal_accuracy: Accuracy
     chips: tuple[ChipRun, ...]

@@ -22,6 +22,7 @@ def as_json(e: Evaluation) -> dict[str, Any]:
         "network": e.network,
         "accelerator": e.accelerator,
         "title": e.title,
+        "as_published": e.as_published,
         "remedies": list(e.remedies),
         "verdict": e.verdict(),
         "accuracy": _accuracy(e.accuracy),

@@ -102,6 +102,7 @@ def evaluate(
         network=plan.network.workload.name,
         accelerator=plan.accelerator.name,
         title=plan.accelerator.title,
+        as_published=plan.accelerator.as_published,
         remedies=tuple(m.name for stage in STAGES for m in mitigations if m.stage == stage),
         ideal_accuracy=Accuracy.of(int((ideal == labels).sum()), len(labels)),
         chips=chips,

@@ -78,7 +78,9 @@ class Live:
             self._progress.update(self._tasks[stage], completed=done)
 
 
-def show_evaluations(evaluations: Sequence[dict[str, Any]], folders: Sequence[Path]) -> None:
+def show_evaluations(
+    evaluations: Sequence[dict[str, Any]], folders: Sequence[Path], together: Path | None = None
+) -> None:
     """Summary, where the energy goes, warnings, and where the reports are."""
     from rich.console import Console
 
@@ -99,6 +101,8 @@ def show_evaluations(evaluations: Sequence[dict[str, Any]], folders: Sequence[Pa
             console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
         console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
         console.print(f"every number: truejoule explain {folder} energy LAYER", style="dim", soft_wrap=True)
+    if together is not None:
+        console.print(f"side by side: {together}", soft_wrap=True)
 
 
 def show_workload(workload: Workload, *, as_json: bool) -> None:

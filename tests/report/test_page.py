@@ -120,3 +120,14 @@ def test_sections_without_data_are_left_out(evaluation):
 def test_nothing_to_show_is_an_input_error():
     with pytest.raises(InputError):
         page([])
+
+
+def test_no_verdict_about_an_as_published_account(evaluation):
+    released = evaluation | {
+        "as_published": True,
+        "title": "as released",
+        "energy_band_j": [1e-12, 1e-12],
+        "energy_j": 1e-12,
+    }
+    lines = verdicts([evaluation, released])
+    assert len(lines) == 1 and "no verdict" in lines[0] and "as released follows a published model" in lines[0]

@@ -29,12 +29,16 @@ class Accelerator(Protocol):
     ----------
     name, title, summary : of the preset.
     parameters : every parameter with value, unit and source.
+    as_published : whether its account follows a published model with its slips, instead of what the machine would do.
     """
 
     name: str
     title: str
     summary: str
     parameters: tuple[Parameter, ...]
+
+    @property
+    def as_published(self) -> bool: ...
 
     def map(self, workload: Workload) -> Mapping:
         """Place every layer. Raises ``InputError`` for a layer that does not fit."""

@@ -58,6 +58,14 @@ def write(root: Path, evaluation: Mapping[str, Any], files: Mapping[str, str] | 
     return target
 
 
+def write_page(path: Path, text: str) -> Path:
+    """Write one file whole or not at all."""
+    fresh = path.with_name(f".writing-{path.name}")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
+    return path
+
+
 def read(path: Path) -> dict[str, Any]:
     """The evaluation of a run folder (or of its JSON file).
 

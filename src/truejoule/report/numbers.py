@@ -106,9 +106,16 @@ def ratio(value: float, reference: float) -> str:
 
 
 def verdicts(evaluations: Sequence[Evaluation]) -> list[str]:
-    """Who uses less energy, said only where the uncertainty bands do not overlap."""
+    """Who uses less energy, said only where the uncertainty bands do not overlap, and never of an as-published account: it has no bands,
+    and leaves out what the published model leaves out."""
     found = []
     for (first, a), (second, b) in combinations(zip(labels(evaluations), evaluations, strict=True), 2):
+        if a["as_published"] or b["as_published"]:
+            published = " and ".join(name for name, e in ((first, a), (second, b)) if e["as_published"])
+            found.append(
+                f"{first} and {second}: no verdict; {published} follows a published model, to check its claims."
+            )
+            continue
         if a["energy_j"] > b["energy_j"]:
             first, a, second, b = second, b, first, a
         if a["energy_band_j"][1] < b["energy_band_j"][0]:

@@ -154,6 +154,10 @@ class SpikeFlow:
     structure: Structure
     prices: Prices
 
+    @property
+    def as_published(self) -> bool:
+        return self.structure.accounting == "released"
+
     def map(self, workload: Workload) -> mappings.Mapping:
         from truejoule.accelerators.spikeflow.mapping import place_layers
 
@@ -165,7 +169,7 @@ class SpikeFlow:
         activity: Activity,
         work: Mapping[str, Mapping[str, tuple[float, ...]]] | None = None,
     ) -> Cost:
-        if self.structure.accounting == "released":
+        if self.as_published:
             from truejoule.accelerators.spikeflow.released import released_cost
 
             return released_cost(mapping, self.structure, self.prices)
@@ -185,7 +189,7 @@ class SpikeFlow:
             "crossbar": "converters at every crossbar (the published description)",
         }[other]
         events = replace(self.structure, event_driven=not self.structure.event_driven)
-        if self.structure.accounting == "released":
+        if self.as_published:
             return {}
         return {
             scope: replace(self, structure=replace(self.structure, adc_scope=other)),
