@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "reproduce": NUMBERS | {"accelerators", "pipeline", "zoo", "network"},
     "report": GROUND,
 }
-OUTSIDE = {"cli", "terminal", "__init__"}
+OUTSIDE = {"cli", "cli_hardware", "terminal", "crossbar", "__init__"}
 NO_TORCH = ("workload", "components", "cost", "units", "errors", "report", "experiment", "receipt")
 
 

@@ -9,15 +9,16 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
+from truejoule.cli_hardware import Json, accelerators, circuit, reproduce
 from truejoule.errors import InputError, TrueJouleError
 
 app = App(
     name="truejoule", help="What a trained network truly costs, and how accurate it stays, on real inference hardware."
 )
-accelerators = App(name="accelerators", help="The machines: list them, show one.")
 app.command(accelerators)
+app.command(reproduce)
+app.command(circuit)
 
-Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON instead of tables")]
 RUNS = Path("truejoule-runs")
 
 
@@ -185,22 +186,6 @@ def explain(run: Path, what: str = "energy", layer: str | None = None, /, *, com
 
 
 @app.command
-def reproduce(paper: str | None = None, /, *, json_: Json = False) -> None:
-    """Published claims re-run: published value, ours, deviation, and why.
-
-    Parameters
-    ----------
-    paper
-        only this one; all by default
-    """
-    from truejoule.reproduce import claims
-    from truejoule.terminal import claims_table, show
-
-    found = claims(paper)
-    show([c.to_json() for c in found] if json_ else claims_table(found))
-
-
-@app.command
 def figure(
     run: Path, name: str, /, *, out: Path | None = None, pdf: Annotated[bool, Parameter(negative="")] = False
 ) -> None:
@@ -223,52 +208,6 @@ def figure(
     path = out or Path(f"{name}.{'pdf' if pdf else 'svg'}")
     draw(read(run), name, path)
     print(path)
-
-
-@accelerators.default
-def list_accelerators(*, json_: Json = False) -> None:
-    """The presets that come with truejoule."""
-    from truejoule.accelerators import preset
-    from truejoule.terminal import presets_table, show
-
-    found = [preset.load(name) for name in preset.names()]
-    show(
-        [{"name": p.name, "machine": p.machine, "title": p.title, "summary": p.summary} for p in found]
-        if json_
-        else presets_table(found)
-    )
-
-
-@accelerators.command(name="show")
-def show_accelerator(
-    name: str,
-    /,
-    *,
-    explain: Annotated[bool, Parameter(negative="")] = False,
-    yaml: Annotated[bool, Parameter(negative="")] = False,
-    json_: Json = False,
-) -> None:
-    """Every parameter of a machine with its value, unit and source.
-
-    Parameters
-    ----------
-    name
-        preset or YAML file
-    explain
-        with the meaning of each parameter and the whole source
-    yaml
-        print the file itself, to change and use
-    """
-    from dataclasses import asdict
-
-    from truejoule.accelerators import accelerator, preset
-    from truejoule.terminal import parameters_table, show
-
-    if yaml:
-        print(preset.path_of(name).read_text(encoding="utf-8"), end="")
-        return
-    machine = accelerator(name)
-    show([asdict(p) for p in machine.parameters] if json_ else parameters_table(machine, explain))
 
 
 HEADLINES = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -220,3 +220,26 @@ def parameters_table(machine: Accelerator, full: bool) -> Any:
         source = p.source if full or len(p.source) < 90 else p.source[:88] + "…"
         table.add_row(p.name, escape(value), band, p.kind, *((p.meaning,) if full else ()), escape(source))
     return table
+
+
+def crossbar_table(found: Mapping[str, Any], title: str) -> Any:
+    """Currents of the first input vector with and without wires, then power and the bound on the error."""
+    import numpy as np
+    from rich.console import Group
+    from rich.table import Table
+
+    currents, ideal, loss = (np.atleast_2d(found[key])[0] for key in ("currents_a", "ideal_currents_a", "loss"))
+    table = Table(title=f"{title}: {found['rows']} x {found['columns']}, severity {found['severity']:.3g}")
+    for column in ("column", "current", "without wires", "loss"):
+        table.add_column(column, justify="right")
+    shown = range(len(currents)) if len(currents) <= 32 else [*range(16), *range(len(currents) - 8, len(currents))]
+    for k in shown:
+        share = "–" if np.isnan(loss[k]) else f"{100 * loss[k]:.2f} %"
+        table.add_row(str(k), format_si(float(currents[k]), "A", 6), format_si(float(ideal[k]), "A", 6), share)
+    power = format_si(float(np.atleast_1d(found["power_w"])[0]), "W", 4)
+    bound = format_si(float(np.atleast_1d(found["error_bound_a"])[0]), "A")
+    inputs = len(np.atleast_2d(found["currents_a"]))
+    lines = [f"mean loss {100 * found['mean_loss']:.2f} %, power {power}, currents certain to {bound}"]
+    lines += [f"first of {inputs} input vectors; --json has all"] if inputs > 1 else []
+    lines += [f"columns 16 to {len(currents) - 9} not shown; --json has all"] if len(currents) > 32 else []
+    return Group(table, *lines, *(f"warning: {text}" for text in found["warnings"]))

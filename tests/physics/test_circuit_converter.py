@@ -136,6 +136,27 @@ def test_custom_references_count_thresholds(dtype, per_column):
     assert references.max_code == 7 and references.bits == 3
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", ["uniform", "fitted", "per column", "repeated", "one", "clustered"])
+def test_the_fast_way_finds_the_same_codes(kind, dtype):
+    torch.manual_seed(1)
+    i = torch.randn(20_000, 3, dtype=dtype) ** 3 * 1e-6
+    thresholds = {
+        "uniform": uniform_references(5, 3e-6, -1e-6).thresholds_a,
+        "fitted": fit_lloyd_max(i, 5).thresholds_a,
+        "per column": fit_quantile(i, 5, per_column=True).thresholds_a,
+        "repeated": torch.tensor([-1e-6, -1e-6, 0.0, 2e-6, 2e-6]),
+        "one": torch.tensor([1e-7]),
+        "clustered": torch.cat([torch.linspace(0, 1e-9, 30), torch.tensor([1e-5])]),
+    }[kind].to(dtype)
+    i[:100] = thresholds[..., :1].T if thresholds.ndim == 2 else thresholds[0]  # ties count as not above
+    i[100:103] = torch.tensor([float("inf"), float("-inf"), 0.0], dtype=dtype)
+    expected = (i.unsqueeze(-1) > thresholds).sum(-1).to(dtype)
+    references = References(thresholds, torch.arange(thresholds.shape[-1] + 1.0))
+    assert torch.equal(convert(i, references), expected)
+    assert torch.equal(convert(i[:7], references), expected[:7])
+
+
 @pytest.mark.parametrize("bits", [1, 3, 6])
 def test_uniform_references_are_the_uniform_converter(bits):
     full, zero = torch.tensor([1e-5, 2e-5, 3e-5]), torch.tensor([0.0, 1e-6, -2e-6])
@@ -175,7 +196,7 @@ def test_calibration_beats_ideal_references_as_in_the_facts():
     """None, one cubic for all columns, a cubic per column: fitted on half of the inputs, judged on the other half."""
     i, sums = bent_array()
     fit, judge = slice(0, 512), slice(512, 1024)
-    ideal = uniform_references(7, 127 * 0.1 / 40e3)
+    ideal = References(uniform_references(7, 127 * 0.1 / 40e3).thresholds_a, torch.arange(128.0))
     none = rmse(i[judge], sums[judge], ideal)
     one = rmse(i[judge], sums[judge], fit_polynomial(i[fit], sums[fit], 7))
     each = rmse(i[judge], sums[judge], fit_polynomial(i[fit], sums[fit], 7, per_column=True))

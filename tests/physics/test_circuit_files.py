@@ -94,7 +94,7 @@ def test_other_bad_files(tmp_path):
     (tmp_path / "b.npz").write_bytes(b"not a zip")
     with pytest.raises(InputError, match="cannot be read"):
         load_crossbar(tmp_path / "b.npz")
-    with pytest.raises(InputError, match="npz or .csv"):
+    with pytest.raises(InputError, match=r"npz or \.csv"):
         load_crossbar(tmp_path / "c.xlsx")
     with pytest.raises(InputError, match="no wires"):
         analyse(Crossbar(G, None, np.ones(6)))

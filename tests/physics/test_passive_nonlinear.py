@@ -279,3 +279,30 @@ def test_weak_fields_are_linear():
     linear = v @ transfer_matrix(g, wires).numpy()
     for law in (Sinh(4.0), Polynomial.relative(0.0, 2.0, 0.5), ReadStack(0.2)):
         np.testing.assert_allclose(solve_nonlinear(g, wires, v, law).currents_a, linear, rtol=1e-8)
+
+
+def test_series_resistance_as_a_wire_is_series_resistance_in_the_cell():
+    g, wires = array(10, 9), unequal(10, 9)
+    v = np.random.default_rng(13).uniform(0.0, 0.5, (2, 10))
+
+    class Hidden:
+        """The same law, not recognised as a series connection."""
+
+        law = Series(Series(Sinh(9.0), 2e3), 3e3)
+        current, conductance, spice = law.current, law.conductance, law.spice
+
+    merged = solve_nonlinear(g, wires, v, Hidden.law, tolerance=1e-13)
+    plain = solve_nonlinear(g, wires, v, Hidden(), tolerance=1e-13)
+    torch.testing.assert_close(merged.currents_a, plain.currents_a, rtol=1e-11, atol=0)
+    torch.testing.assert_close(merged.cell_voltages_v, plain.cell_voltages_v, rtol=0, atol=1e-12)
+    torch.testing.assert_close(merged.power_w, plain.power_w, rtol=1e-11, atol=0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", LAWS)
+def test_cuda_agrees_with_the_cpu(name):
+    g, wires = torch.from_numpy(array(24, 20)), unequal(24, 20)
+    v = torch.rand(8, 24, dtype=torch.float64) * 0.4
+    here, there = solve_nonlinear(g, wires, v, LAWS[name]), solve_nonlinear(g.cuda(), wires, v.cuda(), LAWS[name])
+    assert there.currents_a.is_cuda and there.cell_voltages_v.is_cuda
+    torch.testing.assert_close(there.currents_a.cpu(), here.currents_a, rtol=1e-8, atol=1e-18)

@@ -5,6 +5,8 @@ from truejoule.circuit.calibration import fit_lloyd_max as fit_lloyd_max
 from truejoule.circuit.calibration import fit_polynomial as fit_polynomial
 from truejoule.circuit.calibration import fit_quantile as fit_quantile
 from truejoule.circuit.calibration import mismatched as mismatched
+from truejoule.circuit.cell_presets import CellPreset as CellPreset
+from truejoule.circuit.cell_presets import cell_preset as cell_preset
 from truejoule.circuit.cells import Cell as Cell
 from truejoule.circuit.cells import Ohmic as Ohmic
 from truejoule.circuit.cells import Polynomial as Polynomial

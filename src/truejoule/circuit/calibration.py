@@ -1,9 +1,9 @@
 """Converters fitted to data, and converters as they are made: calibrated references, mismatch, sharing.
 
 Wire drop bends the transfer from the wanted sum to the current. Because that bend is smooth, references placed at the
-bent currents undo most of it, for all columns together or column by column: in a reconstruction of a 64-row binary
-array, one cubic for all columns cut the error of the dot product by 13 (facts in ``docs/``). Fit on one set of inputs
-and judge on another.
+bent currents undo most of it, for all columns together or column by column: in a 64-row binary array (40 kohm cells, 7.8
+ohm a row, no noise) the error of the signed dot product falls from 14.7 to 1.1 with one cubic for all columns and to
+0.6 with one each; tests/physics/test_circuit_converter.py. Fit on one set of inputs and judge on another.
 
 Calibration data are currents ``(samples, columns)`` in A; ``per_column=True`` fits each column by itself.
 """

@@ -17,7 +17,7 @@ on each side.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from truejoule.circuit.cells import Cell, Ohmic, Polynomial, Series, Sinh
 from truejoule.circuit.cells_switching import ReadStack, Selector
@@ -61,7 +61,7 @@ class CellPreset:
     """Word line, ohm per cell; None where the technology is known only as a device."""
     r_bl: Coefficient | None = None
     """Bit line, and source line if it runs beside it, ohm per cell."""
-    variation: Variation = Variation()
+    variation: Variation = field(default_factory=Variation)
 
     def wires(self) -> Wires:
         """Wires of these resistances; the source line of a gated array is as the bit line.

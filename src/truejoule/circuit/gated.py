@@ -36,6 +36,7 @@ Method = Literal["auto", "table", "scan"]
 _KEPT_BYTES = 256 * 2**20
 """Tables up to this size are kept between calls; larger ones are built anew, in parts of `_WORK_BYTES`."""
 _WORK_BYTES = 32 * 2**20
+_LANE_BYTES = 512
 
 
 @final
@@ -50,13 +51,15 @@ class GatedColumns:
     topology : `GATED_SAME_END` (default), `GATED_IDEAL` or `GATED_OPPOSITE_END`.
     g_off_siemens : conductance with the gate off, a number or broadcastable to ``g_siemens``.
     method : "table" looks up groups of rows, "scan" goes row by row and is differentiable; "auto" takes tables unless
-        a gradient is wanted. An array fed at opposite ends has no tables: it is scanned.
-    group_rows : rows per table entry, 1 to 8. Tables take ``2^k / k · 3`` numbers a cell; 4 is best in most cases, 8 is
-        faster for arrays of at most 128 rows that are read thousands of times.
+        a gradient is wanted.
+    group_rows : rows per table entry, 1 to 8. Tables take ``2^k / k · 3`` numbers a cell, three times as many if fed at
+        opposite ends; 4 is best in most cases, 8 can be faster up to 64 rows in arrays that are read thousands of times.
 
     Currents come in fp32 where the conductances are fp32, else in fp64. No digits are lost to cancellation, whatever the
-    wires: rounding only adds up over rows. For 512 rows that is 3e-6 with tables in fp32, 1e-5 in fp32 row by row, and
+    wires: rounding only adds up over rows. For 512 rows that is 5e-6 with tables in fp32, 1e-5 in fp32 row by row, and
     1e-13 in fp64 (largest relative errors, tests/properties). Perfect wires (0 ohm) and open cells (0 S) are exact.
+
+    Tables are built at the first call and kept: make a new object after changing a conductance in place.
 
     On CPUs tables run compiled by numba (first use: some seconds, then cached on disk); elsewhere, and without numba,
     in plain torch.
@@ -87,13 +90,6 @@ class GatedColumns:
         self.topology = topology
         self._tiles = tiles = Tiles.of(g_siemens, g_off_siemens)
         self._rails = rails(wires, topology, (*tiles.lead, *tiles.g_on.shape[1:]), tiles.g_on.device, "GatedColumns")
-        if method == "table" and self._rails.before is not None:
-            raise InputError(
-                "there are no tables for a source line fed at the opposite end",
-                where="method",
-                got=method,
-                expected="auto or scan",
-            )
         self._method, self._k = method, group_rows
         largest = max((float(x.detach().max()) for x in (tiles.g_on, tiles.g_off) if x.numel()), default=0.0)
         self._unit = largest if largest > 0 else 1.0
@@ -111,14 +107,10 @@ class GatedColumns:
         """
         inputs = self._tiles.inputs(bits)
         gradient = torch.is_grad_enabled() and (self._tiles.tracked or self._rails.tracked or inputs.bits.requires_grad)
-        kernels = (
-            compiled("gated_kernels") if self._tiles.g_on.device.type == "cpu" and self._method != "scan" else None
-        )
-        if gradient or self._method == "scan" or (kernels is None and self._rails.before is not None):
+        if gradient or self._method == "scan":
             require_bits(are_bits(inputs.bits.detach()))
             return inputs.restore(self._scan(inputs, gradient))
-        if self._rails.before is not None:
-            return inputs.restore(self._opposite(inputs, kernels))
+        kernels = compiled("gated_kernels") if self._tiles.g_on.device.type == "cpu" else None
         return inputs.restore(self._look_up(inputs, kernels))
 
     def bit_serial(self, codes: Tensor | np.ndarray, bits: int) -> Tensor:
@@ -172,40 +164,38 @@ class GatedColumns:
         step = tiles if self._kept is not None else max(1, _WORK_BYTES // self._table_bytes(1))
         parts = []
         for first in range(0, tiles, max(step, 1)):
-            table = self._kept if self._kept is not None else self._tables(first, min(tiles, first + step), kernels)
-            parts.append(run(pattern, inputs.stack_of_tile[first : first + step], table))
+            last = min(tiles, first + step)
+            table = self._kept if self._kept is not None else self._tables(first, last, kernels)
+            parts.append(run(pattern, inputs.stack_of_tile[first:last], table, self._end(first, last)))
         return self._joined(parts, inputs)
 
-    def _run_compiled(self, kernels: Any) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        def run(pattern: Tensor, stack: Tensor, table: Tensor) -> Tensor:
+    def _run_compiled(self, kernels: Any) -> Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]:
+        def run(pattern: Tensor, stack: Tensor, table: Tensor, end: Tensor | None) -> Tensor:
             out = torch.empty(table.shape[0], pattern.shape[1], self._tiles.g_on.shape[-1], dtype=table.dtype)
             scale = out.numpy().dtype.type(self.v_read * self._unit)
-            kernels.run_tables(pattern.numpy(), stack.numpy(), table.numpy(), scale, out.numpy())
+            if end is None:
+                kernels.run_tables(pattern.numpy(), stack.numpy(), table.numpy(), scale, out.numpy())
+            else:
+                lanes = table.shape[-1]
+                padded = torch.nn.functional.pad(end, (0, -end.shape[-1] % lanes))
+                blocks = padded.reshape(table.shape[0], -1, lanes).numpy()
+                kernels.run_opposite_tables(pattern.numpy(), stack.numpy(), table.numpy(), blocks, scale, out.numpy())
             return out
 
         return run
 
-    def _run_torch(self, pattern: Tensor, stack: Tensor, table: Tensor) -> Tensor:
-        return chain.run_tables(pattern[stack.to(pattern.device)], table) * (self.v_read * self._unit)
+    def _run_torch(self, pattern: Tensor, stack: Tensor, table: Tensor, end: Tensor | None) -> Tensor:
+        own = pattern[stack.to(pattern.device)]
+        total = chain.run_tables(own, table) if end is None else chain.run_opposite_tables(own, table, end)
+        return total * (self.v_read * self._unit)
 
-    def _opposite(self, inputs: Inputs, kernels: Any) -> Tensor:
-        """The compiled scan of a source line fed at the opposite end."""
-        tiles, rows, columns = self._tiles.g_on.shape
-        bits = as_machine_bits(inputs.bits)
-        require_bits(are_bits(inputs.bits))
-        step = max(1, _WORK_BYTES // (4 * rows * columns * self._tiles.dtype.itemsize))
-        parts = []
-        for first in range(0, tiles, step):
-            on, off, lines = self._relative(first, first + step)
-            parts_of_column = on, off, lines.after, lines.before
-            laid = [x.detach().expand(-1, rows, columns).contiguous().numpy() for x in parts_of_column if x is not None]
-            out = torch.empty(on.shape[0], bits.shape[1], columns, dtype=self._tiles.dtype)
-            number = out.numpy().dtype.type
-            limits = np.array([chain.OPEN, chain.CLOSED], dtype=number)
-            scale, stack = number(self.v_read * self._unit), inputs.stack_of_tile[first : first + step].numpy()
-            kernels.run_opposite(bits, stack, *laid, limits, scale, out.numpy())
-            parts.append(out)
-        return self._joined(parts, inputs)
+    def _end(self, first: int, last: int) -> Tensor | None:
+        """Bit line after the last row ``(tiles, 1, columns)`` of an array fed at opposite ends."""
+        lines = self._rails.tiles(first, last)
+        if lines.before is None:
+            return None
+        ohm = lines.after.detach()[:, -1:] * self._unit
+        return ohm.expand(last - first, 1, self._tiles.g_on.shape[-1]).to(self._tiles.dtype)
 
     def _relative(self, first: int, last: int) -> tuple[Tensor, Tensor, Rails]:
         """Conductances and lines of some tiles in the unit of this stack and the dtype of its results."""
@@ -220,23 +210,28 @@ class GatedColumns:
         )
 
     def _tables(self, first: int, last: int, kernels: Any) -> Tensor:
-        """Tables of some tiles, built in fp64: ``(tiles, groups, 2^k, 3, columns)`` or, for the compiled loop, columns
-        in blocks, ``(tiles, blocks, groups, 2^k, 3, lanes)``."""
-        on, off = self._tiles.part(first, last)
-        lines = self._rails.tiles(first, last).after
-        rows, columns = on.shape[1:]
+        """Tables of some tiles, built in fp64: ``(tiles, groups, 2^k, numbers, columns)`` or, for the compiled loop,
+        columns in blocks, ``(tiles, blocks, groups, 2^k, numbers, lanes)``."""
+        rows, columns = self._tiles.g_on.shape[1:]
         lanes = self._lanes()
         far = -rows % self._k  # open cells on perfect wires at the open end change nothing
         side = -columns % lanes if kernels is not None else 0
-        padded = []
-        for x in (on.detach() / self._unit, off.detach() / self._unit, lines.detach() * self._unit):
-            whole = x.expand(x.shape[0], rows, columns)
-            padded.append(torch.nn.functional.pad(whole, (0, side, far, 0)))
+
+        def padded(x: Tensor) -> Tensor:
+            return torch.nn.functional.pad(x.detach().expand(x.shape[0], rows, columns), (0, side, far, 0))
+
         parts = []
         step = max(1, _WORK_BYTES // (40 * max(1, rows * columns) * (1 << self._k) // self._k))
-        for start in range(0, last - first, step):
-            on, off, after = (x if x.shape[0] == 1 else x[start : start + step] for x in padded)
-            table = chain.group_tables(on, off, after, self._k).to(self._tiles.dtype)
+        for start in range(first, last, step):
+            end = min(last, start + step)
+            lines = self._rails.tiles(start, end)
+            on, off = (padded(x / self._unit) for x in self._tiles.part(start, end))
+            after = padded(lines.after * self._unit)
+            if lines.before is None:
+                table = chain.group_tables(on, off, after, self._k)
+            else:
+                table = chain.opposite_tables(on, off, after, padded(lines.before * self._unit), self._k)
+            table = table.to(self._tiles.dtype)
             if kernels is not None:
                 table = table.unflatten(-1, (-1, lanes)).movedim(-2, 1).contiguous()
             parts.append(table)
@@ -244,11 +239,13 @@ class GatedColumns:
 
     def _table_bytes(self, tiles: int) -> int:
         _, rows, columns = self._tiles.g_on.shape
-        return tiles * -(-rows // self._k) * (3 << self._k) * columns * self._tiles.dtype.itemsize
+        numbers = 3 if self._rails.before is None else 9
+        return tiles * -(-rows // self._k) * (numbers << self._k) * columns * self._tiles.dtype.itemsize
 
     def _lanes(self) -> int:
-        columns = self._tiles.g_on.shape[-1]
-        return 64 if columns > 48 else -(-columns // 16) * 16
+        """Columns a table is cut into: eight vector registers of 512 bits hide what a division waits for."""
+        most = _LANE_BYTES // self._tiles.dtype.itemsize
+        return min(most, -(-self._tiles.g_on.shape[-1] // 16) * 16)
 
     def _joined(self, parts: list[Tensor], inputs: Inputs) -> Tensor:
         if len(parts) == 1:

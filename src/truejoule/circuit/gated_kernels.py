@@ -10,9 +10,6 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-LANES = 64
-"""Columns of one pass of the scan: a few vector registers."""
-
 # division by zero cannot happen (divisors are 1 + something), and checking for it would keep the loops scalar
 _LOOP = nb.njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 
@@ -61,35 +58,30 @@ def run_tables(pattern, stack, table, scale, out):  # type: ignore[no-untyped-de
 
 
 @_LOOP
-def run_opposite(bits, stack, on, off, after, before, limits, scale, out):  # type: ignore[no-untyped-def]
-    """Currents ``out (tiles, N, columns)`` with the source line fed at the top; ``bits (stacks, N, rows)`` uint8,
-    the rest ``(tiles | 1, rows, columns)``; ``limits`` are the conductances that stand for open, and count as it."""
-    tiles, rows, columns = on.shape
-    count = out.shape[1]
-    g_b, r_s, r_t = np.empty(LANES, on.dtype), np.empty(LANES, on.dtype), np.empty(LANES, on.dtype)
-    one, zero = on.dtype.type(1), on.dtype.type(0)
+def run_opposite_tables(pattern, stack, table, end, scale, out):  # type: ignore[no-untyped-def]
+    """As `run_tables`, with the source line fed at the top: ``table (tiles, blocks, groups, 2^k, 9, lanes)``, ``end
+    (tiles, blocks, lanes)`` the bit line after the last row."""
+    tiles, blocks, groups, _, _, lanes = table.shape
+    count, columns = out.shape[1], out.shape[2]
+    y, w, r = np.empty(lanes, table.dtype), np.empty(lanes, table.dtype), np.empty(lanes, table.dtype)
+    one = table.dtype.type(1)
     for t in range(tiles):
-        lines, rails = t % after.shape[0], t % before.shape[0]
-        closed = off[t % off.shape[0]]
-        for first in range(0, columns, LANES):
-            width = min(LANES, columns - first)
+        for q in range(blocks):
+            last = end[t, q]
             for n in range(count):
-                row = bits[stack[t], n]
-                g_b[:] = limits[0]
-                r_s[:] = 0
-                r_t[:] = 0
-                for i in range(rows):
-                    c = on[t, i, first : first + width] if row[i] else closed[i, first : first + width]
-                    up = before[rails, i, first : first + width]
-                    down = after[lines, i, first : first + width]
-                    for j in range(width):
-                        r = r_s[j] + up[j]
-                        joined = g_b[j] * (one + c[j] * r) + c[j]
-                        share = one / joined
-                        r_t[j] += c[j] * r * share
-                        r_s[j] = r * (g_b[j] * share)
-                        g_b[j] = joined / (one + (down[j] * joined if i < rows - 1 else zero))
-                end = after[lines, rows - 1, first : first + width]
-                for j in range(width):
-                    g = g_b[j] / (one + g_b[j] * (r_t[j] + end[j]))
-                    out[t, n, first + j] = g * scale if g_b[j] > limits[1] else zero
+                row = pattern[stack[t], n]
+                y[:] = 0
+                w[:] = 1
+                r[:] = 0
+                for a in range(groups):
+                    entry = table[t, q, a, row[a]]
+                    b, f, c, w0, w1 = entry[0], entry[1], entry[2], entry[3], entry[4]
+                    zz, ww, zw, eta = entry[5], entry[6], entry[7], entry[8]
+                    for j in range(lanes):
+                        z = one - w[j]
+                        share = one / (one + c[j] * y[j])
+                        r[j] += (zz[j] * z * z + w[j] * (ww[j] * w[j] + zw[j] * z) + eta[j] * y[j]) * share
+                        w[j] = (f[j] * w[j] + w0[j] + w1[j] * y[j]) * share
+                        y[j] = b[j] + f[j] * f[j] * y[j] * share
+                for j in range(min(lanes, columns - q * lanes)):
+                    out[t, n, q * lanes + j] = scale * y[j] / (y[j] * (r[j] + last[j]) + w[j] * w[j])

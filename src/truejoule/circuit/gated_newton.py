@@ -47,25 +47,28 @@ def newton(
 
     with torch.no_grad():
         v = torch.full_like(g, v_read)
-        low, high = min(0.0, v_read), max(0.0, v_read)
+        low, high = min(0.0, v_read) - 0.01 * abs(v_read), max(0.0, v_read) + 0.01 * abs(v_read)
         i, d = tangent(v)
         best = done = None
         for _ in range(_STEPS):
             j = i - d * v
             total, v = solve_tangents(d, j, lines, v_read)
-            v = v.clamp(low, high)
             i, slope = tangent(v)
             bound = (i - (d * v + j)).abs().sum(-2)
+            found = v
+            if bool(((v < low) | (v > high)).any()):  # strayed: take the next tangents where the solution can be
+                v = v.clamp(low, high)
+                i, slope = tangent(v)
             d = slope
             worse = best is not None and bool((bound >= best[1]).all())
             if best is None:
-                best = total, bound, v
+                best = total, bound, found
             else:
                 better = bound < best[1]
                 best = (
                     torch.where(better, total, best[0]),
                     torch.where(better, bound, best[1]),
-                    torch.where(better.unsqueeze(-2), v, best[2]),
+                    torch.where(better.unsqueeze(-2), found, best[2]),
                 )
             certified = bool((best[1] <= tolerance * best[0].abs()).all())
             if worse or (certified and done):

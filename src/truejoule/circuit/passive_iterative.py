@@ -15,6 +15,7 @@ all the time, and the engine of `truejoule.circuit.passive_nonlinear`. Source: d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +35,8 @@ class WireImpedance:
     None if all are 0."""
     bit: Tensor | None
     """Resistance after each cell on its bit line, sense input included; None if all are 0."""
+    own_ohm: float = 0.0
+    """Resistance in series with every cell, which is a wire too."""
 
     @classmethod
     def of(cls, wires: Segments, rows: int, columns: int) -> WireImpedance:
@@ -42,24 +45,26 @@ class WireImpedance:
         first[0], last[-1, 0] = 1.0, 1.0
         word = wires.wordline + wires.source.unsqueeze(-1) * first
         bit = wires.bitline + wires.sense.unsqueeze(-2) * last
-        return cls(*((x.unsqueeze(1) if x.requires_grad or bool(x.any()) else None) for x in (word, bit)))
+        along_rows, along_columns = (x.unsqueeze(1) if x.requires_grad or bool(x.any()) else None for x in (word, bit))
+        return cls(along_rows, along_columns)
 
-    def to(self, dtype: torch.dtype) -> WireImpedance:
-        return WireImpedance(*(None if x is None else x.to(dtype) for x in (self.word, self.bit)))
+    def each(self, change: Callable[[Tensor], Tensor]) -> WireImpedance:
+        """The same wires, their resistances changed."""
+        word, bit = (None if x is None else change(x) for x in (self.word, self.bit))
+        return WireImpedance(word, bit, self.own_ohm)
 
     def tiles(self, first: int, last: int) -> WireImpedance:
-        return WireImpedance(
-            *(x if x is None or x.shape[0] == 1 else x[first:last] for x in (self.word, self.bit)),
-        )
+        return self.each(lambda x: x if x.shape[0] == 1 else x[first:last])
 
     def __call__(self, j: Tensor) -> Tensor:
-        drop = None
+        parts = []
         if self.word is not None:
-            drop = torch.cumsum(self.word * _from_the_end(j, -1), -1)
+            parts.append(torch.cumsum(self.word * _from_the_end(j, -1), -1))
         if self.bit is not None:
-            below = _from_the_end(self.bit * torch.cumsum(j, -2), -2)
-            drop = below if drop is None else drop.add_(below) if not drop.requires_grad else drop + below
-        return torch.zeros_like(j) if drop is None else drop
+            parts.append(_from_the_end(self.bit * torch.cumsum(j, -2), -2))
+        if self.own_ohm:
+            parts.append(self.own_ohm * j)
+        return sum(parts[1:], parts[0]) if parts else torch.zeros_like(j)
 
 
 def shifted_solve(z: WireImpedance, root: Tensor, right: Tensor, tolerance: float | Tensor) -> tuple[Tensor, int]:

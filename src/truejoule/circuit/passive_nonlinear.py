@@ -11,6 +11,8 @@ mismatch ``ρ = i(V) - j``, by conjugate gradients on its symmetric form. The so
 the method converge from anywhere, however sharply the cells switch. It starts from each cell solved by itself behind
 the resistance that it would see if all cells carried its current.
 
+A resistance in series with each cell (`truejoule.circuit.cells.Series`) is a wire like any other and goes into ``Z``.
+
 **Certificate.** ``j`` is exact for the array with current sources ``ρ`` added across the cells. In a network of
 monotone cells a source changes no output by more than itself, so every output current is within ``Σ |ρ|`` of the
 true one, rounding of the sums apart: `NonlinearSolution.error_bound_a`. It is computed in fp64 whatever the input. A
@@ -22,7 +24,7 @@ Sources: derived here; method of the co-content, W. Millar, Phil. Mag. 42, 1150 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -38,6 +40,8 @@ _MOST_NEWTON = 200
 _MOST_STUCK = 30
 """Newton steps without halving the residual, which is no merit function and may rise for a while."""
 _MOST_SEARCH = 40
+_STEEP = 1e3
+"""Largest product of cell conductance and series resistance that conjugate gradients are asked to cope with."""
 _START_STEPS = 8
 """Of the scalar solves that the iteration starts from; strong selectors profit from a good start."""
 _CHUNK_BYTES = 8 * 2**20
@@ -110,6 +114,10 @@ def _solve(g_siemens: Tensor | np.ndarray, wires: Wires, v: object, cell: Cell, 
     tiles, rows, columns = array.g.shape
     count = inputs.shape[1]
     z = WireImpedance.of(array.segments, rows, columns)
+    law = cell
+    if not (z.word is None and z.bit is None):
+        law, own_ohm = _inner(cell, array.g, inputs)
+        z = replace(z, own_ohm=own_ohm)
     fit = max(1, _CHUNK_BYTES // (8 * _ARRAYS * rows * columns))
     wide, high = min(max(count, 1), fit), max(1, fit // max(count, 1))
     finished: list[tuple[Tensor, ...]] = []
@@ -119,12 +127,12 @@ def _solve(g_siemens: Tensor | np.ndarray, wires: Wires, v: object, cell: Cell, 
         for k in range(0, max(count, 1), wide):
             chunk = inputs[first : first + high, k : k + wide]
             part, steps = _chunk(
-                z.tiles(first, first + high), array.g[first : first + high].unsqueeze(1), chunk, cell, tolerance
+                z.tiles(first, first + high), array.g[first : first + high].unsqueeze(1), chunk, law, tolerance
             )
             row.append(part)
             newton, cg = max(newton, steps[0]), max(cg, steps[1])
         finished.append(tuple(torch.cat(x, 1) for x in zip(*row, strict=True)))
-    currents, volts, power, bound, residual = (torch.cat(x) for x in zip(*finished, strict=True))
+    currents, volts, inside, power, bound, residual = (torch.cat(x) for x in zip(*finished, strict=True))
     return NonlinearSolution(
         currents_a=restore(currents),
         cell_voltages_v=restore(volts),
@@ -133,7 +141,7 @@ def _solve(g_siemens: Tensor | np.ndarray, wires: Wires, v: object, cell: Cell, 
         residual=restore(residual).to(torch.float64),
         newton_steps=newton,
         cg_steps=cg,
-        warnings=_beyond(cell, volts),
+        warnings=_beyond(law, inside),
     )
 
 
@@ -147,7 +155,8 @@ def _chunk(
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (g, x, z.word, z.bit)):
         j, volts = _attached(z, g, drive, cell, j, volts)
     power = (x * j.sum(-1)).sum(-1)
-    return (j.sum(-2), volts, power, found.bound, found.residual), (found.newton, found.cg)
+    outside = volts + z.own_ohm * j
+    return (j.sum(-2), outside, volts.detach(), power, found.bound, found.residual), (found.newton, found.cg)
 
 
 @dataclass(frozen=True)
@@ -163,8 +172,8 @@ class _Found:
 def _newton(z: WireImpedance, g: Tensor, drive: Tensor, cell: Cell, tolerance: float) -> _Found:
     shape = torch.broadcast_shapes(drive.shape, g.shape)
     drive_everywhere = drive.expand(shape)
-    linear = isinstance(cell, Ohmic) or (isinstance(cell, Series) and isinstance(cell.cell, Ohmic))
-    narrow = z.to(torch.float32)
+    linear = isinstance(cell, Ohmic)
+    narrow = z.each(lambda x: x.to(torch.float32))
 
     alone = z(torch.ones(1, 1, *shape[2:], dtype=g.dtype, device=g.device))
     volts = drive_everywhere if linear else inner_voltage(cell, drive_everywhere, g, alone, _START_STEPS)
@@ -179,9 +188,9 @@ def _newton(z: WireImpedance, g: Tensor, drive: Tensor, cell: Cell, tolerance: f
         j, volts = torch.zeros_like(j), drive_everywhere.clone()
         i, d = evaluate(cell, volts, g)
 
-    best, stuck, fresh = math.inf, 0, True
+    best, stuck, fresh, newton = math.inf, 0, True, 1
     damped = torch.zeros(*shape[:2], 1, 1, dtype=torch.bool, device=g.device)
-    for step in range(1, _MOST_NEWTON + 1):
+    for _ in range(_MOST_NEWTON):
         rho = i - j
         bound = rho.abs().sum((-1, -2))
         scale = torch.maximum(j.abs(), i.abs()).sum(-2).amax(-1)
@@ -189,7 +198,7 @@ def _newton(z: WireImpedance, g: Tensor, drive: Tensor, cell: Cell, tolerance: f
         worst = float(residual.max()) if residual.numel() else 0.0
         if worst <= tolerance:
             if fresh:
-                return _Found(j, volts, bound, residual, step, cg)
+                return _Found(j, volts, bound, residual, newton, cg)
             volts, fresh = drive - z(j), True  # certify without what rounding has added up on the way
             i, d = evaluate(cell, volts, g)
             continue
@@ -205,7 +214,7 @@ def _newton(z: WireImpedance, g: Tensor, drive: Tensor, cell: Cell, tolerance: f
         goal = (goal if linear else torch.maximum(goal, residual)).clamp(1e-6, 0.01)[..., None, None]
         goal = torch.where(damped, 1e-4, goal)
         y, steps = _correction(narrow, root, -z(rho), goal)
-        cg += steps
+        newton, cg = newton + 1, cg + steps
         dj = rho + root * y
         dv = -z(dj)
         t, i, d = _search(cell, g, j, volts, dj, dv, rho, residual > tolerance)
@@ -265,7 +274,7 @@ def _attached(
     j, volts = j.detach(), volts.detach()
     slope = cell.conductance(volts, g).detach()
     root = slope.sqrt()
-    passive = WireImpedance(*(None if r is None else r.detach() for r in (z.word, z.bit)))
+    passive = z.each(torch.Tensor.detach)
 
     def adjoint(grad: Tensor | None) -> Tensor | None:
         if grad is None:
@@ -276,6 +285,19 @@ def _attached(
     free = cell.current(volts, g) + slope * (drive - z(j) - volts)
     free.register_hook(adjoint)
     return free, drive - z(free)
+
+
+def _inner(cell: Cell, g: Tensor, inputs: Tensor) -> tuple[Cell, float]:
+    """The law without its series resistances, and their sum, where the solver may count them as wires: not where the
+    inner law is so steep that only the resistance keeps the equations well-conditioned."""
+    law, ohm = cell, 0.0
+    while isinstance(law, Series):
+        law, ohm = law.cell, ohm + law.r_ohm
+    if isinstance(law, Ohmic) or not (g.numel() and inputs.numel()):
+        return cell, 0.0
+    span = inputs.detach().abs().max()
+    steepest = law.conductance(torch.stack([-span, span]), g.detach().max())
+    return (law, ohm) if bool((steepest * ohm <= _STEEP).all()) else (cell, 0.0)
 
 
 def _check_law(cell: Cell, g: Tensor, inputs: Tensor) -> None:

@@ -15,6 +15,10 @@ from torch import Tensor
 
 from truejoule.errors import InputError
 
+_BINS = 4
+"""Per threshold, of the table that finds codes quickly."""
+_MOST_COMPARED = 4
+
 
 @dataclass(frozen=True)
 class References:
@@ -61,19 +65,56 @@ class References:
 def codes_of(i_a: Tensor, references: References, out: Tensor | None = None) -> Tensor:
     """Codes of currents ``i_a (..., columns)``, integer-valued, in the dtype of ``i_a``."""
     thresholds = references.thresholds_a.to(dtype=i_a.dtype, device=i_a.device)
+    if thresholds.ndim == 2 and (i_a.ndim == 0 or i_a.shape[-1] != len(thresholds)):
+        raise InputError(
+            "these references are for another number of columns",
+            where="i_a",
+            got=f"shape {tuple(i_a.shape)}",
+            expected=f"(..., {len(thresholds)})",
+        )
+    codes = _by_bins(i_a, thresholds) if i_a.numel() >= 4 * _BINS * thresholds.numel() else None
+    if codes is None:
+        codes = _by_search(i_a, thresholds).to(i_a.dtype)
+    return codes if out is None else out.copy_(codes)
+
+
+def _by_search(i_a: Tensor, thresholds: Tensor) -> Tensor:
     if thresholds.ndim == 1:
-        codes = torch.bucketize(i_a.contiguous(), thresholds)
-    else:
-        if i_a.ndim == 0 or i_a.shape[-1] != len(thresholds):
-            raise InputError(
-                "these references are for another number of columns",
-                where="i_a",
-                got=f"shape {tuple(i_a.shape)}",
-                expected=f"(..., {len(thresholds)})",
-            )
-        columns = i_a.reshape(-1, len(thresholds)).T.contiguous()
-        codes = torch.searchsorted(thresholds.contiguous(), columns).T.reshape(i_a.shape)
-    return codes.to(i_a.dtype) if out is None else out.copy_(codes)
+        return torch.bucketize(i_a.contiguous(), thresholds)
+    columns = i_a.reshape(-1, len(thresholds)).T.contiguous()
+    return torch.searchsorted(thresholds.contiguous(), columns).T.reshape(i_a.shape)
+
+
+def _by_bins(i_a: Tensor, thresholds: Tensor) -> Tensor | None:
+    """The same codes, several times faster for many currents: a table over equal bins, then a few comparisons.
+
+    The bin of a number rises with it, rounding included, so thresholds in lower bins lie below, those in higher bins
+    above, and only those of the same bin need comparing. None where too many thresholds share a bin.
+    """
+    rows = thresholds if thresholds.ndim == 2 else thresholds.unsqueeze(0)
+    sets, count = rows.shape
+    low, high = rows[:, 0], rows[:, -1]
+    bins = _BINS * count
+    rate = bins / (high - low).clamp_min(torch.finfo(rows.dtype).tiny)
+    if not bool(torch.isfinite(rate).all()):
+        return None
+
+    def bin_of(x: Tensor) -> Tensor:
+        return ((x - low) * rate).clamp_(0, bins - 1).nan_to_num_().to(torch.long)
+
+    own = bin_of(rows.T).T.contiguous()
+    below = torch.searchsorted(own, torch.arange(bins, device=own.device).expand(sets, bins).contiguous())
+    shared = int((torch.searchsorted(own, own, right=True) - torch.searchsorted(own, own)).max())
+    if shared > _MOST_COMPARED:
+        return None
+    padded = torch.nn.functional.pad(rows, (0, shared), value=float("inf"))
+    column = torch.arange(sets, device=own.device)
+    codes = torch.take(below, bin_of(i_a).add_(column * bins))
+    first = codes + column * padded.shape[1]
+    codes = codes.to(i_a.dtype)
+    for k in range(shared):
+        codes.add_(i_a > torch.take(padded, first + k if k else first))
+    return codes
 
 
 def values_of(codes: Tensor, references: References, out: Tensor | None = None) -> Tensor:
