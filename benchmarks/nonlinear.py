@@ -12,7 +12,6 @@ for comparison: from its price over "ohmic" inputs on, the matrix is the cheaper
 from __future__ import annotations
 
 import argparse
-import re
 import statistics
 import time
 from collections.abc import Callable
@@ -28,13 +27,12 @@ from truejoule.circuit import (
     Sinh,
     Wires,
     cell_preset,
-    netlist,
     solve_iterative,
     solve_nonlinear,
     spice,
-    spice_cards,
     transfer_matrix,
 )
+from truejoule.errors import InputError
 
 INPUTS = 16
 LAWS: dict[str, Cell] = {
@@ -96,35 +94,19 @@ def severity(size: int = 64) -> None:
 def against_ngspice(size: int, name: str, law: Cell) -> None:
     g, v = draw(size)
     wires = Wires(2.0, 3.0, 0.0, 100.0, 50.0)
-    deck = nonlinear_deck(g, wires, v[0], law)
     start = time.perf_counter()
-    printed = spice.run_ngspice(deck)
-    slow = time.perf_counter() - start
-    found = {int(k): float(x) for k, x in re.findall(r"i\(vo(\d+)\)\s*=\s*([-+0-9.eE]+)", printed)}
-    if len(found) < size:
+    try:
+        found = spice.ngspice_currents(g, wires, v[0], law)
+    except InputError:
         print(f"{size:>4}  {name:<11} ngspice did not converge", flush=True)
         return
+    slow = time.perf_counter() - start
     fast = seconds(lambda: solve_nonlinear(g, wires, v[0], law))
     ours = solve_nonlinear(g, wires, v[0], law).currents_a.numpy()
     error = max(abs(ours[j] / found[j] - 1) for j in range(size))
     print(
         f"{size:>4}  {name:<11} {slow * 1e3:>10.0f} {fast * 1e3:>10.2f} {slow / fast:>15.0f} {error:>20.1e}", flush=True
     )
-
-
-def nonlinear_deck(g: np.ndarray, wires: Wires, v: np.ndarray, cell: Cell) -> str:
-    """The linear deck with its cells replaced."""
-    lines = []
-    for line in netlist(g, wires, v).splitlines():
-        found = re.match(r"RC(\d+)_(\d+) (\S+) (\S+) ", line)
-        if found is not None:
-            i, j, plus, minus = found.groups()
-            lines += spice_cards(cell, f"{i}_{j}", float(g[int(i), int(j)]), plus, minus)
-        elif line.startswith(".options"):
-            lines.append(".options reltol=1e-10 abstol=1e-16 vntol=1e-13 gmin=1e-30 itl1=1000")
-        else:
-            lines.append(line)
-    return "\n".join([*lines, ""])
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """A network of your own on SpikeFlow: change the two functions and run it, here or with the command line.
 
-    python examples/evaluate_my_network.py
-    truejoule evaluate examples/evaluate_my_network.py:net --data examples/evaluate_my_network.py:test
+python examples/evaluate_my_network.py
+truejoule evaluate examples/evaluate_my_network.py:net --data examples/evaluate_my_network.py:test
 """
 
 import torch

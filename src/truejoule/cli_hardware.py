@@ -73,6 +73,7 @@ def circuit(
     r_source: str | None = None,
     r_sense: str | None = None,
     v: str | None = None,
+    cell: str | None = None,
     export: Path | None = None,
     figure: Path | None = None,
     json_: Json = False,
@@ -93,11 +94,14 @@ def circuit(
         resistance of each sense input
     v
         voltage on all rows, such as "0.1 V"
+    cell
+        law of the cells: a preset such as rram-milo or pcm; ohmic by default
     export
         write a netlist for ngspice
     figure
         draw the IR drop: .svg, .pdf or .png
     """
+    from truejoule.circuit import cell_preset
     from truejoule.circuit.files import analyse, load_crossbar
     from truejoule.crossbar import draw_drop, plain, settle, write_netlist
     from truejoule.terminal import crossbar_table, show
@@ -105,9 +109,10 @@ def circuit(
     crossbar = load_crossbar(array)
     ohms = {"r_wl_ohm": r_wl, "r_bl_ohm": r_bl, "r_source_ohm": r_source, "r_sense_ohm": r_sense}
     wires, volts = settle(crossbar, ohms, v)
-    found = analyse(crossbar, wires, volts)
+    law = cell_preset(cell).cell if cell is not None else None
+    found = analyse(crossbar, wires, volts, law)
     if export is not None:
-        write_netlist(crossbar, wires, volts, export)
+        write_netlist(crossbar, wires, volts, law, export)
     if figure is not None:
         draw_drop(found, volts, array.name, figure)
     show(plain(found) if json_ else crossbar_table(found, array.name))

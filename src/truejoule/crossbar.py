@@ -11,7 +11,7 @@ from truejoule.errors import InputError
 from truejoule.units import parse
 
 if TYPE_CHECKING:
-    from truejoule.circuit import Wires
+    from truejoule.circuit import Cell, Wires
     from truejoule.circuit.files import Crossbar
 
 
@@ -50,14 +50,14 @@ def settle(crossbar: Crossbar, ohms: Mapping[str, str | None], volts: str | None
     return with_wires(crossbar.wires, **given), v
 
 
-def write_netlist(crossbar: Crossbar, wires: Wires, v: Any, path: Path) -> None:
+def write_netlist(crossbar: Crossbar, wires: Wires, v: Any, cell: Cell | None, path: Path) -> None:
     """The array under its first input vector as a netlist for ngspice."""
     import numpy as np
 
     from truejoule.circuit import netlist
 
     try:
-        path.write_text(netlist(crossbar.g_siemens, wires, np.atleast_2d(v)[0]), encoding="utf-8")
+        path.write_text(netlist(crossbar.g_siemens, wires, np.atleast_2d(v)[0], cell), encoding="utf-8")
     except OSError as error:
         raise InputError("the netlist cannot be written", where=str(path), got=error.strerror or str(error)) from None
 

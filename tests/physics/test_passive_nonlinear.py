@@ -1,7 +1,5 @@
 """Non-linear passive arrays against ngspice, against the linear solvers, and against what physics demands."""
 
-import re
-
 import numpy as np
 import pytest
 import torch
@@ -15,12 +13,10 @@ from truejoule.circuit import (
     Series,
     Sinh,
     Wires,
-    netlist,
     solve,
     solve_iterative,
     solve_nonlinear,
     spice,
-    spice_cards,
     transfer_matrix,
 )
 from truejoule.circuit.passive_iterative import WireImpedance, shifted_solve
@@ -28,22 +24,10 @@ from truejoule.circuit.wires import segments
 from truejoule.errors import InputError
 
 needs_ngspice = pytest.mark.skipif(not spice.available(), reason="ngspice is not installed (apt install ngspice)")
-OPTIONS = ".options reltol=1e-10 abstol=1e-16 vntol=1e-13 gmin=1e-30 itl1=1000"
 
 
 def by_ngspice(g: np.ndarray, wires: Wires, v: np.ndarray, cell) -> np.ndarray:
-    lines = []
-    for line in netlist(g, wires, v).splitlines():
-        found = re.match(r"RC(\d+)_(\d+) (\S+) (\S+) ", line)
-        if found is None:
-            lines.append(OPTIONS if line.startswith(".options") else line)
-        else:
-            i, j, plus, minus = found.groups()
-            lines += spice_cards(cell, f"{i}_{j}", float(g[int(i), int(j)]), plus, minus)
-    printed = spice.run_ngspice("\n".join([*lines, ""]))
-    currents = {int(k): float(x) for k, x in re.findall(r"i\(vo(\d+)\)\s*=\s*([-+0-9.eE]+)", printed)}
-    assert len(currents) == g.shape[1], printed[-2000:]
-    return np.array([currents[j] for j in range(g.shape[1])])
+    return spice.ngspice_currents(g, wires, v, cell)
 
 
 def array(rows: int, columns: int) -> np.ndarray:

@@ -23,6 +23,8 @@ from truejoule.errors import InputError
 
 _OPTIONS = ".options reltol=1e-12 abstol=1e-20 vntol=1e-16 gmin=1e-30"
 """Tight enough for 12 correct digits."""
+_LAW_OPTIONS = ".options reltol=1e-10 abstol=1e-16 vntol=1e-13 gmin=1e-30 itl1=1000"
+"""For passive arrays of non-linear cells: steep laws never meet the tighter ones."""
 
 
 def available() -> bool:
@@ -30,8 +32,10 @@ def available() -> bool:
     return shutil.which("ngspice") is not None
 
 
-def netlist(g_siemens: ArrayLike, wires: Wires, v: ArrayLike) -> str:
+def netlist(g_siemens: ArrayLike, wires: Wires, v: ArrayLike, cell: Cell | None = None) -> str:
     """A complete ngspice deck: operating point of one array ``(rows, columns)`` under inputs ``v (rows,)``.
+
+    ``cell``: the law of its cells, ohmic without one; others become behavioural sources.
 
     Run it with ``ngspice -b``; it prints the column currents as ``i(vo0)``, ``i(vo1)``, ... in A.
 
@@ -57,14 +61,13 @@ def netlist(g_siemens: ArrayLike, wires: Wires, v: ArrayLike) -> str:
         lines.append(_wire(f"S{i}", f"in{i}", f"d{i}", r_source[i]))
         for j in range(columns):
             lines.append(_wire(f"W{i}_{j}", f"u{i}_{j - 1}" if j else f"d{i}", f"u{i}_{j}", r_wl[i, j]))
-            if cells[i, j] > 0:
-                lines.append(f"RC{i}_{j} u{i}_{j} v{i}_{j} {1 / cells[i, j]:.17g}")
+            lines += spice_cards(cell or Ohmic(), f"{i}_{j}", float(cells[i, j]), f"u{i}_{j}", f"v{i}_{j}")
     for j in range(columns):
         for i in range(rows):
             lines.append(_wire(f"B{i}_{j}", f"v{i}_{j}", f"v{i + 1}_{j}" if i + 1 < rows else f"e{j}", r_bl[i, j]))
         lines.append(_wire(f"K{j}", f"e{j}", f"k{j}", r_sense[j]))
         lines.append(f"VO{j} k{j} 0 0")
-    return _deck(lines, columns)
+    return _deck(lines, columns, _OPTIONS if cell is None else _LAW_OPTIONS)
 
 
 def gated_netlist(
@@ -152,14 +155,14 @@ def run_ngspice(text: str, timeout_s: float = 300.0) -> str:
     return done.stdout
 
 
-def ngspice_currents(g_siemens: ArrayLike, wires: Wires, v: ArrayLike) -> NDArray[np.float64]:
+def ngspice_currents(g_siemens: ArrayLike, wires: Wires, v: ArrayLike, cell: Cell | None = None) -> NDArray[np.float64]:
     """Column currents ``(columns,)`` in A as ngspice computes them, good to about 12 digits.
 
     Raises
     ------
     InputError : as `netlist` and `run_ngspice`, or ngspice did not print every current.
     """
-    return _read(netlist(g_siemens, wires, v), np.shape(g_siemens)[-1])
+    return _read(netlist(g_siemens, wires, v, cell), np.shape(g_siemens)[-1])
 
 
 def gated_ngspice_currents(
@@ -181,9 +184,9 @@ def gated_ngspice_currents(
     return _read(text, np.shape(g_siemens)[-1])
 
 
-def _deck(lines: list[str], columns: int) -> str:
+def _deck(lines: list[str], columns: int, options: str = _OPTIONS) -> str:
     """The netlist with what makes ngspice solve it and print ``columns`` currents."""
-    end = [_OPTIONS, ".control", "set numdgt=15", "op"]
+    end = [options, ".control", "set numdgt=15", "op"]
     end += ["print " + " ".join(f"i(vo{j})" for j in range(k, min(k + 8, columns))) for k in range(0, columns, 8)]
     return "\n".join([*lines, *end, "quit", ".endc", ".end", ""])
 
