@@ -102,9 +102,7 @@ def test_lif_is_idle():
 
 
 def test_four_channels_share_a_lif():
-    one, four = (
-        lif_account(cost("sata-2023-table", "vgg9-sata", 20, 0.91, neurons_per_lif=n)).total_j for n in (1, 4)
-    )
+    one, four = (lif_account(cost("sata-2023-table", "vgg9-sata", 20, 0.91, neurons_per_lif=n)).total_j for n in (1, 4))
     assert 1 - four / one == pytest.approx(0.7496, abs=5e-5)
 
 

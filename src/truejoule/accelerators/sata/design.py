@@ -246,7 +246,12 @@ def _check(s: Structure, preset: Preset, overrides: Mapping[str, object]) -> Non
     if s.dram not in dram.MEMORIES:
         refuse(f"unknown off-chip memory {s.dram!r}", "dram", s.dram, "", did_you_mean(s.dram, dram.MEMORIES))
     if s.accounting == "released" and s.dataflow not in ("tick_batch", "output_stationary"):
-        refuse("a dataflow that the released account does not know", "dataflow", s.dataflow, "tick_batch (their keyword sata) or output_stationary")
+        refuse(
+            "a dataflow that the released account does not know",
+            "dataflow",
+            s.dataflow,
+            "tick_batch (their keyword sata) or output_stationary",
+        )
     needed = s.time_window * s.accumulator_bits
     holds = s.dataflow in ("tick_batch", "parallel_time_batching")
     if s.accounting == "corrected" and holds and needed > s.partial_scratchpad:

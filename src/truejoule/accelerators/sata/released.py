@@ -129,10 +129,17 @@ def released_cost(mapping: Mapping, activity: Activity, s: Structure, p: Release
         entries += _memory(layer, moved, s, p)
         entries += _leakage(layer, (each, once), p, tau)
         first = now + once * tau
-        slots += [Slot(layer.name, t, first + t * each * tau, first + (t + 1) * each * tau, each * tau) for t in range(layer.steps)]
+        slots += [
+            Slot(layer.name, t, first + t * each * tau, first + (t + 1) * each * tau, each * tau)
+            for t in range(layer.steps)
+        ]
         slots[-layer.steps] = Slot(layer.name, 0, now, first + each * tau, (once + each) * tau)
         now = slots[-1].end_s
-    return Cost(Ledger(tuple(entries)), Schedule(tuple(slots), now, tau), _floorplan(s, parts.accumulate, parts.neuron, parts.scratchpads))
+    return Cost(
+        Ledger(tuple(entries)),
+        Schedule(tuple(slots), now, tau),
+        _floorplan(s, parts.accumulate, parts.neuron, parts.scratchpads),
+    )
 
 
 def _unit(
@@ -153,9 +160,9 @@ def _unit(
 
 
 def _rounded(energy: Coefficient, tau: float) -> Coefficient:
-    """Their code rounds powers to 6 decimals of a milliwatt."""
-    milliwatt = round(round(energy.value * logic.SATA_CLOCK_HZ * 1e3 if tau != 1.0 else energy.value * 1e3, 9), 6)
-    value = milliwatt * 1e-3 * tau
+    """Their code rounds powers to 6 decimals of a milliwatt; ``tau`` is 1 for what is a power already."""
+    nanowatt = energy.value * 1e9 * (1.0 if tau == 1.0 else logic.SATA_CLOCK_HZ)
+    value = math.floor(round(nanowatt, 3) + 0.5) * 1e-9 * tau
     source = f"{energy.source.split('; band')[0]}; rounded to 6 decimals of a milliwatt as released"
     return Coefficient(energy.name, value, energy.unit, source, "derived", value, value, logic.SATA_NODE.node_m)
 
@@ -180,9 +187,7 @@ def _memory(layer: Layer, moved: Traffic, s: Structure, p: Released) -> list[Ent
     ]
 
 
-def _weights(
-    layer: Layer, component: str, action: str, price: Coefficient, bits: int, s: Structure
-) -> list[Entry]:
+def _weights(layer: Layer, component: str, action: str, price: Coefficient, bits: int, s: Structure) -> list[Entry]:
     """Once for all time steps (their dataflow ``sata``), or in every one (``os``)."""
     counts = (float(bits),) * layer.steps if s.dataflow == "output_stationary" else float(bits)
     return [charge(price, layer.name, component, action, counts)]

@@ -1,0 +1,268 @@
+"""What SATA costs when everything it does is counted once, where it happens (the corrected account)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from truejoule.accelerators.mapping import Mapping as Placed
+from truejoule.accelerators.sata.area import floorplan
+from truejoule.accelerators.sata.dataflow import Amount, Demand, demand, input_bits, planes, valid_products
+from truejoule.accelerators.sata.design import Structure
+from truejoule.accelerators.sata.mapping import memory_prices
+from truejoule.accelerators.sata.memory import Moves, moves, residual_bits, stored_neurons
+from truejoule.accelerators.sata.parts import Parts, parts_of
+from truejoule.accelerators.sata.timing import Spent, schedule, spent
+from truejoule.components import dram, logic
+from truejoule.components.coefficient import Coefficient, charge
+from truejoule.cost import Cost, Entry, Ledger
+from truejoule.workload import Activity, Layer, LayerActivity, Workload
+
+Work = Mapping[str, Mapping[str, tuple[float, ...]]]
+Prices = Mapping[str, Mapping[str, Coefficient]]
+Counts = tuple[float, ...]
+
+
+def corrected_cost(mapping: Placed, activity: Activity, work: Work, s: Structure) -> Cost:
+    """Energy, latency and area of one inference.
+
+    Parameters
+    ----------
+    work : ``accumulates`` per layer and step from the deployed network; estimated from densities where absent.
+    """
+    workload, parts = mapping.workload, parts_of(s, s.at)
+    prices, edge = memory_prices(s), dram.access_energy(s.dram)
+    demands = {layer.name: demand(layer, s, out_bits(workload, layer, s)) for layer in workload.multiplying}
+    moved = moves(workload, s, demands)
+    stored, spilled = stored_neurons(workload, s)
+    membranes = _membranes_behind(workload, stored, s.membrane_bits * spilled)
+    entries: list[Entry] = []
+    times: dict[str, Spent] = {}
+    floor = 0.0
+    for layer in workload.multiplying:
+        needs, trips, seen = demands[layer.name], moved[layer.name], activity.layers[layer.name]
+        shares = seen.patch_density() if s.skip_silent and layer.op == "conv" else (1.0,) * layer.steps
+        operations = work.get(layer.name, {}).get("accumulates") or _operations(layer, seen, s)
+        crossing = trips.dram(needs)
+        crossing = Amount(crossing.once, crossing.step + membranes.get(layer.name, 0.0))
+        times[layer.name] = spent(needs.cycles, crossing, shares, s)
+        entries += _array(layer, operations, times[layer.name], parts, s)
+        entries += _buffers(layer, needs, trips, shares, prices)
+        entries += _edge(layer, needs, trips, workload, s, edge)
+        entries += _standing(layer, times[layer.name], parts, prices, bool(stored), s)
+        assert parts.accumulate.gated is not None
+        floor += math.fsum(operations) * (parts.accumulate.gated.low + parts.accumulate.ungated.low)
+    digital = _Digital(s, parts)
+    for layer in workload.layers:
+        if not layer.multiplies:
+            entries += digital.entries(layer)
+            entries += _membranes(layer, stored, spilled, s, prices, edge)
+            entries += _residual(layer, workload, s, prices, edge)
+    plan = schedule(workload, times, s)
+    return Cost(Ledger(tuple(entries)), plan, floorplan(s, parts), floor)
+
+
+def out_bits(workload: Workload, layer: Layer, s: Structure) -> int:
+    """Width of what leaves the array: that of the first neuron, ReLU or sign behind the layer, else of the sums."""
+    name = layer.name
+    while True:
+        after = next((e.target for e in workload.edges if e.source == name and not e.recurrent), None)
+        if after is None or workload[after].multiplies:
+            return s.output_bits
+        found = workload[after]
+        if found.op == "neuron":
+            assert found.neuron is not None
+            return max(math.ceil(math.log2(found.neuron.max_spikes + 1)), 1)
+        if found.op in ("relu", "sign"):
+            return 1 if found.op == "sign" else s.input_bits
+        name = after
+
+
+def _operations(layer: Layer, seen: LayerActivity, s: Structure) -> Counts:
+    """Products with a non-zero input per time step, padding left out; of a multi-bit input on a spike PE, its ones."""
+    active = seen.input_ones if s.pe == "spike" else seen.nonzero_inputs
+    per_element = [n / (seen.samples * seen.inputs) for n in active]
+    each = planes(layer, s) if s.pe == "mac" else 1
+    return tuple(valid_products(layer) * each * d for d in per_element)
+
+
+def _amount(
+    price: Coefficient, layer: str, component: str, action: str, amount: Amount, shares: Sequence[float]
+) -> list[Entry]:
+    """Entries of what happens once and in every step, without empty ones."""
+    found = []
+    if amount.step:
+        found.append(charge(price, layer, component, action, tuple(amount.step * share for share in shares)))
+    if amount.once:
+        found.append(charge(price, layer, component, action, amount.once))
+    return found
+
+
+def _array(layer: Layer, operations: Counts, time: Spent, parts: Parts, s: Structure) -> list[Entry]:
+    """The PEs: clocked in every cycle, their gated parts for operations only."""
+    name, steps = layer.name, layer.steps
+    clocked = Amount(time.busy_once * s.clock * s.pes, 1.0)
+    shares = tuple(t * s.clock * s.pes for t in time.busy_steps)
+    accumulate, pads, neuron = parts.accumulate, parts.scratchpads, parts.neuron
+    assert accumulate.gated is not None and pads.gated is not None
+    lanes = Amount(clocked.once * s.lanes, s.lanes)
+    entries = _amount(accumulate.ungated, name, "accumulate", "cycle clocked", lanes, shares)
+    entries.append(charge(accumulate.gated, name, "accumulate", "operation", operations))
+    entries += _amount(pads.ungated, name, "scratchpads", "cycle clocked", clocked, shares)
+    if s.lanes == 1:
+        entries.append(charge(pads.gated, name, "scratchpads", "operation", operations))
+    else:
+        passes = math.ceil(steps / s.time_window)
+        reads = min(math.fsum(operations), float(valid_products(layer) * planes(layer, s) * passes))
+        entries.append(charge(pads.gated, name, "scratchpads", "operation", reads))
+    if not s.lif_gated:
+        units = Amount(clocked.once / s.neurons_per_lif, 1.0 / s.neurons_per_lif)
+        entries += _amount(neuron.ungated, name, "neuron unit", "cycle clocked", units, shares)
+    if s.pe == "spike" and planes(layer, s) > 1:
+        shift = logic.register(s.accumulator_bits, s.at)
+        count = float(layer.macs * planes(layer, s))
+        entries.append(charge(shift, name, "accumulate", "weight shifted", (count,) * steps))
+    return entries
+
+
+def _buffers(layer: Layer, needs: Demand, trips: Moves, shares: Counts, prices: Prices) -> list[Entry]:
+    """Global buffers: what the array reads and writes, what DRAM fills, what is handed over on chip."""
+    name, ones = layer.name, (1.0,) * layer.steps
+    weights, inputs, outputs = (prices[f"{kind} buffer"] for kind in ("weight", "input", "output"))
+    kept = Amount(step=needs.partials.step * (1.0 - trips.spilled_partials))
+    out = Amount(trips.handed.once + trips.maps.once, trips.handed.step + trips.maps.step)
+    filled = Amount(trips.handed.once + trips.inputs.once, trips.handed.step + trips.inputs.step)
+    return [
+        *_amount(weights["read"], name, "weight buffer", "bit read", needs.weights, shares),
+        *_amount(weights["written"], name, "weight buffer", "bit filled", trips.weights, ones),
+        *_amount(inputs["read"], name, "input buffer", "bit read", needs.inputs, shares),
+        *_amount(inputs["written"], name, "input buffer", "bit filled", filled, ones),
+        *_amount(outputs["written"], name, "output buffer", "bit written", needs.outputs, ones),
+        *_amount(outputs["read"], name, "output buffer", "bit handed on", out, ones),
+        *_amount(outputs["written"], name, "output buffer", "partial-sum bit written", kept, ones),
+        *_amount(outputs["read"], name, "output buffer", "partial-sum bit read", kept, ones),
+    ]
+
+
+def _edge(
+    layer: Layer, needs: Demand, trips: Moves, workload: Workload, s: Structure, edge: Coefficient
+) -> list[Entry]:
+    """Bits over the edge of the chip."""
+    name, ones = layer.name, (1.0,) * layer.steps
+    spilled = Amount(step=2 * needs.partials.step * trips.spilled_partials)
+    last = all(e.source != name for e in workload.edges)
+    answer = Amount(step=float(layer.outputs * s.output_bits) if last else 0.0)
+    return [
+        *_amount(edge, name, "dram", "weight bit read", trips.weights, ones),
+        *_amount(edge, name, "dram", "input bit read", trips.inputs, ones),
+        *_amount(edge, name, "dram", "map bit written", trips.maps, ones),
+        *_amount(edge, name, "dram", "partial-sum bit spilled", spilled, ones),
+        *_amount(edge, name, "dram", "answer bit written", answer, ones),
+    ]
+
+
+def _standing(layer: Layer, time: Spent, parts: Parts, prices: Prices, membranes: bool, s: Structure) -> list[Entry]:
+    """Leakage of all PEs and banks for as long as the layer takes; a membrane memory that the dataflow does not use is switched off."""
+    standing = [
+        ("accumulate", parts.accumulate.leakage, s.pes * s.lanes, "unit x s"),
+        ("scratchpads", parts.scratchpads.leakage, s.pes, "unit x s"),
+        ("neuron unit", parts.neuron.leakage, s.pes / s.neurons_per_lif, "unit x s"),
+        *(
+            (name, of["leakage"], s.banks, "bank x s")
+            for name, of in prices.items()
+            if membranes or name != "membrane memory"
+        ),
+    ]
+    return [
+        entry
+        for component, power, count, what in standing
+        for entry in _amount(
+            power,
+            layer.name,
+            component,
+            f"leakage, {what}",
+            Amount(count * time.wall_once, float(count)),
+            time.wall_steps,
+        )
+    ]
+
+
+def _membranes_behind(workload: Workload, stored: Mapping[str, int], bits: float) -> dict[str, float]:
+    """Bits of spilled membranes per step, at the layer with weights that feeds the neurons (the last one before them)."""
+    found: dict[str, float] = {}
+    order = {layer.name: i for i, layer in enumerate(workload.layers)}
+    for name, neurons in stored.items():
+        before = [layer.name for layer in workload.multiplying if order[layer.name] < order[name]]
+        if before:
+            found[before[-1]] = found.get(before[-1], 0.0) + 2 * neurons * bits
+    return found
+
+
+def _membranes(
+    layer: Layer, stored: Mapping[str, int], spilled: float, s: Structure, prices: Prices, edge: Coefficient
+) -> list[Entry]:
+    """One read and one write of every potential per update, beyond the registers of the array."""
+    if layer.name not in stored:
+        return []
+    bits, ones = float(stored[layer.name] * s.membrane_bits), (1.0,) * layer.steps
+    entries = _amount(edge, layer.name, "dram", "membrane bit spilled", Amount(step=2 * bits * spilled), ones)
+    if "membrane memory" in prices:
+        kept, memory = Amount(step=bits * (1.0 - spilled)), prices["membrane memory"]
+        entries += _amount(memory["read"], layer.name, "membrane memory", "bit read", kept, ones)
+        entries += _amount(memory["written"], layer.name, "membrane memory", "bit written", kept, ones)
+    return entries
+
+
+def _residual(layer: Layer, workload: Workload, s: Structure, prices: Prices, edge: Coefficient) -> list[Entry]:
+    """The operand of a residual addition that waits: in the output buffer if half of it is enough, else in DRAM."""
+    if layer.op != "add":
+        return []
+    bits = residual_bits(layer, workload, s)
+    held = bits * (1 if s.time_outermost else layer.steps) <= 0.5 * s.output_buffer
+    counts = (float(bits),) * layer.steps
+    if not held:
+        return [charge(edge, layer.name, "dram", "residual bit written and read", tuple(2 * c for c in counts))]
+    buffer = prices["output buffer"]
+    return [
+        charge(buffer["written"], layer.name, "output buffer", "residual bit written", counts),
+        charge(buffer["read"], layer.name, "output buffer", "residual bit read", counts),
+    ]
+
+
+class _Digital:
+    """Norm, neurons, activations, pooling and residual adds, on the way out of the array; prices are looked up once."""
+
+    def __init__(self, s: Structure, parts: Parts) -> None:
+        self.s, self.parts = s, parts
+        wide = s.neuron_bits
+
+        def sata(of: object) -> Coefficient:
+            return of(wide, s.at, anchor="sata-28")  # type: ignore[operator]
+
+        self.add, self.compare = sata(logic.add), sata(logic.compare)
+        self.norm = sata(logic.multiply).plus(self.add, "scale and offset")
+        self.either = logic.and_gate(1, s.at)
+
+    def entries(self, layer: Layer) -> list[Entry]:
+        counts = (float(layer.outputs),) * layer.steps
+        unit = self.parts.neuron
+        mine = "neuron" if self.s.pe == "spike" else "relu"
+        if layer.op == mine:
+            price = unit.update if self.s.lif_gated else unit.gated
+            return [charge(price, layer.name, "neuron unit", "operation", counts)] if price is not None else []
+        if layer.op == "neuron":
+            beside = self.add.plus(self.compare, "neuron update beside the array")
+            return [charge(beside, layer.name, "neuron unit", "operation", counts)]
+        if layer.op in ("relu", "sign"):
+            return [charge(self.compare, layer.name, "activation", "comparison", counts)]
+        if layer.op == "norm":
+            return [charge(self.norm, layer.name, "batch norm", "scale and offset", counts)]
+        if layer.op == "add":
+            return [charge(self.add, layer.name, "residual add", "addition", counts)]
+        if layer.op in ("max_pool", "avg_pool"):
+            window = max(math.prod(layer.kernel) - 1, 1)
+            spikes = layer.op == "max_pool" and input_bits(layer, self.s) == 1
+            price = self.either if spikes else self.compare if layer.op == "max_pool" else self.add
+            action = "spike merged" if spikes else "comparison" if layer.op == "max_pool" else "addition"
+            return [charge(price, layer.name, "pooling", action, tuple(c * window for c in counts))]
+        return []

@@ -1,0 +1,241 @@
+"""How often every operand is fetched, and how long the array is busy, as a function of T, for each dataflow.
+
+One layer: ``W`` products per output, ``P`` output positions, ``K`` output channels in ``g`` groups of ``Kg``, ``b`` bit planes per input (1 for
+spikes; a mac PE takes all bits at once), T time steps. Array of ``R x C`` PEs, operands enter at the left and top edge with a skew of one cycle,
+so a fold that uses ``r x c`` PEs for ``n`` cycles each lasts ``n + r + c - 2`` cycles. A stream is what one edge PE receives in one fold; it is
+fetched in whole words of the buffer.
+
+====================== =============== =============================== ========================= ======================= ===================
+dataflow               array           cycles                          weights from the buffer   inputs                  membrane
+====================== =============== =============================== ========================= ======================= ===================
+output_stationary      pixels x chan.  T sum(W b + r + c - 2) + T c'   T K ceil(P/R) W           T P W ceil(Kg/C) g      2 T P K (register
+                                                                                                                         if P K <= R C)
+tick_batch             pixels x chan.  sum(T W b + B (r + c - 2)) + c' B K ceil(P/R) W           T P W ceil(Kg/C) g      register
+temporal_parallel      pixels x chan.  B sum(W b + r + c - 2) + c'     B K ceil(P/R) W           as above, T bits packed register
+weight_stationary      window x chan.  sum(T P b + 2 r + c - 2)        K W                       T P W ceil(Kg/C) g      register
+parallel_time_batching chan. x windows P sum(W b t + r + c - 2) + c'   P K W ceil(B/C)           P W ceil(Kg/R) g packed register
+====================== =============== =============================== ========================= ======================= ===================
+
+``B = ceil(T / time_window)`` passes over the weights, t steps per window, c' columns of the last fold, which still have to be shifted out. All
+but the last drain and all neuron updates hide behind the next fold. Weight-stationary folds meet again only in the output buffer: P K T partial
+sums are read and written between the ``ceil(W/R)`` row folds. In tick_batch a PE holds one partial sum per time step and each weight for all
+of them; that needs ``time_window`` partial sums of scratchpad, in temporal_parallel as many accumulators.
+
+Sources: SCALE-Sim output and weight stationary as used by SATA_Sim (their closed forms charge the whole array's skew in every fold; here partial
+tiles are exact); tick batching arXiv 2309.03388; LoAS (MICRO 2024) packs all T; PTB (HPCA 2022) gives a column a window of time.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+from truejoule.accelerators.sata.design import Structure
+from truejoule.numerics.schemes import count_planes
+from truejoule.workload import Layer
+
+BYTE = 8
+"""Outputs are written with byte enables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """``once + step * T``: what happens once per inference, and in every time step."""
+
+    once: float = 0.0
+    step: float = 0.0
+
+    def total(self, steps: int) -> float:
+        return self.once + self.step * steps
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one layer asks of the array and of the buffers beside it.
+
+    Attributes
+    ----------
+    folds : tiles of the array that the layer is cut into, per pass.
+    cycles : clock cycles of the array, fill and drain included.
+    inputs, weights, outputs : bits read from and written to the buffers, in whole words.
+    partials : bits of partial sums that are read, and as many written.
+    live_partials : bits of partial sums that exist at the same time.
+    """
+
+    folds: int
+    cycles: Amount
+    inputs: Amount
+    weights: Amount
+    outputs: Amount
+    partials: Amount
+    live_partials: float
+
+
+def demand(layer: Layer, s: Structure, out_bits: int = 1) -> Demand:
+    """Cycles and buffer traffic of one layer with weights, all its time steps; ``out_bits`` is the width of what its neurons or ReLU make."""
+    return {
+        "output_stationary": _output_stationary,
+        "tick_batch": _tick_batch,
+        "temporal_parallel": _temporal_parallel,
+        "weight_stationary": _weight_stationary,
+        "parallel_time_batching": _parallel_time_batching,
+    }[s.dataflow](layer, s, out_bits)
+
+
+def weight_bits(layer: Layer, s: Structure) -> int:
+    """Integer weights keep their own width; real ones are rounded to the machine's."""
+    return layer.weight_bits if layer.weight_levels != "float" else s.weight_bits
+
+
+def input_bits(layer: Layer, s: Structure) -> int:
+    """Integer inputs of at most 8 bits keep their width; real ones are rounded to the machine's."""
+    return layer.input_bits if layer.input_bits <= 8 else s.input_bits
+
+
+def planes(layer: Layer, s: Structure) -> int:
+    """Cycles that one product takes: a spike PE adds the shifted weight once per input bit, in a positive and a negative pass if signed."""
+    bits = input_bits(layer, s)
+    if s.pe == "mac":
+        return math.ceil(bits / s.operand_bits)
+    return count_planes(bits - int(layer.inputs_signed and bits > 1), layer.inputs_signed)
+
+
+@cache
+def valid_products(layer: Layer) -> int:
+    """Products of one time step that do not fall on zero padding; ``layer.macs`` counts those too."""
+    if layer.op != "conv":
+        return layer.macs
+    pairs = 1
+    sides = len(layer.input_shape) - 1
+    for axis in range(2 - sides, 2):
+        size, out = layer.input_shape[axis - 2 + sides + 1], layer.output_shape[axis - 2 + sides + 1]
+        pairs *= sum(
+            0 <= o * layer.stride[axis] - layer.padding[axis] + k * layer.dilation[axis] < size
+            for o in range(out)
+            for k in range(layer.kernel[axis])
+        )
+    return pairs * layer.out_channels * (layer.in_channels // layer.groups)
+
+
+def _words(bits: float, word: int) -> int:
+    """Bits fetched for ``bits`` useful ones that lie side by side."""
+    return math.ceil(bits / word) * word
+
+
+def _sides(layer: Layer) -> tuple[int, int, int, int]:
+    """W, P, Kg, g."""
+    return layer.fan_in, layer.positions, layer.out_channels // layer.groups, layer.groups
+
+
+def _blocks(total: int, size: int, count: int) -> list[tuple[int, int]]:
+    """``(extent, how many)`` of the tiles of ``total`` in ``count`` equal runs: full ones and the rest."""
+    full, rest = divmod(total, size)
+    return [(n, times * count) for n, times in ((size, full), (rest, 1)) if n and times]
+
+
+def _skew(layer: Layer, s: Structure) -> tuple[int, int, int]:
+    """Folds of pixels x channels, the sum of ``r + c - 2`` over them, and the columns of the last one."""
+    _, p, kg, g = _sides(layer)
+    down, across = math.ceil(p / s.rows), math.ceil(kg / s.columns)
+    folds = g * down * across
+    return folds, g * (p * across + kg * down) - 2 * folds, kg - (across - 1) * s.columns
+
+
+def _on_chip_streams(layer: Layer, s: Structure, out_bits: int) -> tuple[float, float, float]:
+    """Bits of inputs per time step, of weights per pass, of outputs per time step, pixels x channels on the array."""
+    w, p, kg, g = _sides(layer)
+    inputs = g * p * math.ceil(kg / s.columns) * _words(w * input_bits(layer, s), s.buffer_word)
+    weights = layer.out_channels * math.ceil(p / s.rows) * _words(w * weight_bits(layer, s), s.buffer_word)
+    outputs = p * sum(n * _words(c * out_bits, BYTE) for c, n in _blocks(kg, s.columns, g))
+    return inputs, weights, outputs
+
+
+def _output_stationary(layer: Layer, s: Structure, out_bits: int) -> Demand:
+    folds, skew, drain = _skew(layer, s)
+    inputs, weights, outputs = _on_chip_streams(layer, s, out_bits)
+    cycles = folds * layer.fan_in * planes(layer, s) + skew + drain
+    return Demand(
+        folds,
+        Amount(step=cycles),
+        Amount(step=inputs),
+        Amount(step=weights),
+        Amount(step=outputs),
+        Amount(),
+        0.0,
+    )
+
+
+def _tick_batch(layer: Layer, s: Structure, out_bits: int) -> Demand:
+    folds, skew, drain = _skew(layer, s)
+    inputs, weights, outputs = _on_chip_streams(layer, s, out_bits)
+    passes = math.ceil(layer.steps / s.time_window)
+    return Demand(
+        folds,
+        Amount(once=passes * skew + drain, step=folds * layer.fan_in * planes(layer, s)),
+        Amount(step=inputs),
+        Amount(once=passes * weights),
+        Amount(step=outputs),
+        Amount(),
+        0.0,
+    )
+
+
+def _temporal_parallel(layer: Layer, s: Structure, out_bits: int) -> Demand:
+    folds, skew, drain = _skew(layer, s)
+    w, p, kg, g = _sides(layer)
+    _, weights, _ = _on_chip_streams(layer, s, out_bits)
+    passes = _blocks(layer.steps, s.time_window, 1)
+    count = sum(n for _, n in passes)
+    streams = g * p * math.ceil(kg / s.columns)
+    inputs = streams * sum(n * _words(w * input_bits(layer, s) * t, s.buffer_word) for t, n in passes)
+    outputs = p * sum(
+        n * m * _words(c * out_bits * t, BYTE) for t, n in passes for c, m in _blocks(kg, s.columns, g)
+    )
+    cycles = count * (folds * w * planes(layer, s) + skew) + drain
+    once = (Amount(once=v) for v in (cycles, inputs, count * weights, outputs))
+    return Demand(folds, *once, Amount(), 0.0)
+
+
+def _weight_stationary(layer: Layer, s: Structure, out_bits: int) -> Demand:
+    w, p, kg, g = _sides(layer)
+    down, across = math.ceil(w / s.rows), math.ceil(kg / s.columns)
+    folds = g * down * across
+    fill = g * (2 * w * across + kg * down) - 2 * folds
+    inputs = g * w * across * _words(p * input_bits(layer, s), s.buffer_word)
+    weights = layer.out_channels * sum(
+        n * _words(r * weight_bits(layer, s), s.buffer_word) for r, n in _blocks(w, s.rows, 1)
+    )
+    outputs = p * sum(n * _words(c * out_bits, BYTE) for c, n in _blocks(kg, s.columns, g))
+    partials = layer.outputs * (down - 1) * s.accumulator_bits
+    live = min(kg, s.columns) * p * layer.steps * s.accumulator_bits if down > 1 else 0.0
+    return Demand(
+        folds,
+        Amount(once=fill, step=folds * p * planes(layer, s)),
+        Amount(step=inputs),
+        Amount(once=weights),
+        Amount(step=outputs),
+        Amount(step=partials),
+        live,
+    )
+
+
+def _parallel_time_batching(layer: Layer, s: Structure, out_bits: int) -> Demand:
+    w, p, kg, g = _sides(layer)
+    windows = _blocks(layer.steps, s.time_window, 1)
+    total = sum(n for _, n in windows)
+    groups = _blocks(total, s.columns, 1)
+    across, down = sum(n for _, n in groups), math.ceil(kg / s.rows)
+    folds = g * p * down * across
+    # The last window may be shorter; it decides the length of its fold only if it is alone in it.
+    drain = total - (across - 1) * s.columns
+    longest = min(s.time_window, layer.steps)
+    work = (across - 1) * longest + (windows[-1][0] if drain == 1 else longest)
+    cycles = g * p * (down * work * w * planes(layer, s) + kg * across + total * down) - 2 * folds
+    inputs = g * p * down * sum(n * _words(w * input_bits(layer, s) * t, s.buffer_word) for t, n in windows)
+    weights = layer.out_channels * p * across * _words(w * weight_bits(layer, s), s.buffer_word)
+    outputs = p * sum(
+        n * m * _words(r * out_bits * t, BYTE) for t, n in windows for r, m in _blocks(kg, s.rows, g)
+    )
+    once = (Amount(once=v) for v in (cycles + drain, inputs, weights, outputs))
+    return Demand(folds, *once, Amount(), 0.0)

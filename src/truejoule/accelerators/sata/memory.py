@@ -1,0 +1,124 @@
+"""What crosses the chip's edge, from the sizes of the buffers.
+
+A stated double-buffer model: half of a buffer is worked on while the other half is filled, so a working set has half a buffer. Whichever order
+of loops moves fewer bits is taken::
+
+    a map that fits in half the input buffer stays on chip: written by the layer before, read by this one, no DRAM
+    else, weights outermost:  weights once, inputs ceil(weight bits / half the weight buffer) times
+    or    inputs outermost:   inputs once,  weights ceil(input bits / half the input buffer) times
+
+Rows that overlap between two tiles of inputs stay in the buffer. With time outermost (output_stationary) this happens in every time step with
+one step's map, and weights are fetched again in every step unless those of the whole network fit in the weight buffer; otherwise once per
+inference with the maps of all time steps. A multi-bit image is taken to be the same in every time step (direct encoding). Membranes and partial
+sums beyond their memory spill to DRAM, as do residual operands that half the output buffer cannot hold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from truejoule.accelerators.sata.dataflow import Amount, Demand, input_bits, weight_bits
+from truejoule.accelerators.sata.design import Structure
+from truejoule.workload import Layer, Workload
+
+NONE = Amount()
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """Bits that one layer moves between DRAM and the buffers, or between the buffers.
+
+    Attributes
+    ----------
+    weights, inputs : read from DRAM.
+    maps : the map that this layer reads, written to DRAM by the layer before.
+    handed : the map that this layer reads, handed over on chip: read from the output buffer, written to the input buffer.
+    spilled_partials : share of the partial sums that is written to and read from DRAM.
+    """
+
+    weights: Amount = NONE
+    inputs: Amount = NONE
+    maps: Amount = NONE
+    handed: Amount = NONE
+    spilled_partials: float = 0.0
+
+    def dram(self, demand: Demand) -> Amount:
+        """All bits over the edge of the chip."""
+        partials = 2 * self.spilled_partials * demand.partials.step
+        parts = (self.weights, self.inputs, self.maps)
+        return Amount(sum(a.once for a in parts), sum(a.step for a in parts) + partials)
+
+
+def moves(workload: Workload, s: Structure, demands: Mapping[str, Demand]) -> dict[str, Moves]:
+    """The moves of every layer with weights."""
+    resident = sum(layer.weights * weight_bits(layer, s) for layer in workload.multiplying) <= s.weight_buffer
+    written: set[tuple[str, ...]] = set()
+    found = {}
+    for layer in workload.multiplying:
+        made_by = workload.sources(layer.name)
+        first = not made_by or made_by == ("input",)
+        live = demands[layer.name].live_partials
+        over = max(1.0 - 0.5 * s.output_buffer / live, 0.0) if live else 0.0
+        found[layer.name] = _layer(layer, s, resident, first, made_by in written, over)
+        written.add(made_by)
+    return found
+
+
+def _layer(
+    layer: Layer, s: Structure, resident: bool, first: bool, written: bool, over: float
+) -> Moves:
+    weights = layer.weights * weight_bits(layer, s)
+    one_map = layer.inputs * input_bits(layer, s)
+    still = first and input_bits(layer, s) > 1 and layer.steps > 1
+    maps = one_map * (1 if s.time_outermost or still else layer.steps)
+
+    def spread(bits: float) -> Amount:
+        """Bits of maps: in every step, or once for an image that stands still."""
+        if s.time_outermost:
+            return Amount(step=bits)
+        return Amount(once=bits) if still else Amount(step=bits / layer.steps)
+
+    fits = maps <= 0.5 * s.input_buffer
+    by_weights, by_inputs = math.ceil(weights / (0.5 * s.weight_buffer)), math.ceil(maps / (0.5 * s.input_buffer))
+    outer = min(((1, by_weights), (by_inputs, 1)), key=lambda times: times[0] * weights + times[1] * maps)
+    weight_times, map_times = (1, 1) if fits or resident else outer
+    if s.time_outermost and not resident:
+        fetched = Amount(step=float(weights * weight_times))
+    else:
+        fetched = Amount(once=float(weights * weight_times))
+    if first and fits and still and s.time_outermost:
+        return Moves(fetched, Amount(once=float(maps)), NONE, NONE, over)
+    if fits and not first:
+        return Moves(fetched, NONE, NONE, spread(float(maps)), over)
+    return Moves(
+        fetched,
+        spread(float(maps * map_times)),
+        NONE if first or written else spread(float(maps)),
+        NONE,
+        over,
+    )
+
+
+def stored_neurons(workload: Workload, s: Structure) -> tuple[dict[str, int], float]:
+    """Neurons per neuron layer whose potential does not stay in the registers of the array from one time step to the next, and the share of all
+    their bits that the membrane memory cannot hold (DRAM does).
+
+    Only with time outermost: the other dataflows take a fold through all time steps before the next. A layer of no more neurons than PEs stays
+    in the registers only if the array computes nothing else in between.
+    """
+    if not s.time_outermost:
+        return {}, 0.0
+    alone = len(workload.multiplying) == 1
+    layers = [layer for layer in workload.layers if layer.op == "neuron" and layer.steps > 1]
+    stored = {layer.name: layer.outputs for layer in layers if not (alone and layer.outputs <= s.pes)}
+    bits = sum(stored.values()) * s.membrane_bits
+    return stored, max(1.0 - s.membrane_buffer / bits, 0.0) if bits else 0.0
+
+
+def residual_bits(layer: Layer, workload: Workload, s: Structure) -> int:
+    """Bits of the operand of a residual addition that waits while the other one is computed."""
+    sources = [name for name in workload.sources(layer.name) if name != "input"]
+    widths = [1 if workload[name].op == "neuron" else s.accumulator_bits for name in sources]
+    return layer.outputs * min(widths, default=s.accumulator_bits)

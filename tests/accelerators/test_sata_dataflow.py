@@ -1,0 +1,169 @@
+"""Counts of every dataflow against an array walked cycle by cycle, and laws that hold for any layer."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+import truejoule as tj
+from sata_oracle import Walk, dram_walk
+from truejoule.accelerators.sata.dataflow import demand, valid_products
+from truejoule.accelerators.sata.memory import moves
+from truejoule.workload import Edge, Layer, Neuron, Workload, shapes
+
+DATAFLOWS = ("output_stationary", "tick_batch", "temporal_parallel", "weight_stationary", "parallel_time_batching")
+
+
+@st.composite
+def layers(draw):
+    """Small conv (1-D, 2-D, grouped, depthwise, strided, dilated) and linear layers with T steps."""
+    t, bits = draw(st.integers(1, 5)), draw(st.sampled_from([1, 1, 3]))
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    k, c = groups * draw(st.integers(1, 4)), groups * draw(st.integers(1, 2))
+    common = dict(name="layer", steps=t, input_bits=bits, weight_bits=4, weight_levels="signed")
+    kind = draw(st.sampled_from(["conv2d", "conv1d", "linear"]))
+    if kind == "linear":
+        return Layer(op="linear", input_shape=(draw(st.integers(1, 9)),), output_shape=(k,), **common)
+    dims = 2 if kind == "conv2d" else 1
+    shape, out, kernel, stride, padding, dilation = [], [], [], [], [], []
+    for _ in range(dims):
+        size, r, d = draw(st.integers(2, 5)), draw(st.integers(1, 3)), draw(st.integers(1, 2))
+        pad, step = draw(st.integers(0, 1)), draw(st.integers(1, 2))
+        reach = d * (r - 1) + 1
+        if size + 2 * pad < reach:
+            r, d, reach = 1, 1, 1
+        shape.append(size)
+        kernel.append(r)
+        dilation.append(d)
+        padding.append(pad)
+        stride.append(step)
+        out.append((size + 2 * pad - reach) // step + 1)
+
+    def pair(values, fill):
+        return tuple([fill] * (2 - dims) + values)
+
+    return Layer(
+        op="conv",
+        input_shape=(c, *shape),
+        output_shape=(k, *out),
+        kernel=pair(kernel, 1),
+        stride=pair(stride, 1),
+        padding=pair(padding, 0),
+        dilation=pair(dilation, 1),
+        groups=groups,
+        **common,
+    )
+
+
+def convolved(layer, x, weights):
+    """The same sums by torch: ``(T, K, P)``."""
+    x, w = torch.tensor(x).double(), torch.tensor(weights).double()
+    if layer.op == "linear":
+        return functional.linear(x, w)[..., None]
+    if x.dim() == 3:
+        x = x[:, :, None]
+    w = w.view(layer.out_channels, -1, *layer.kernel)
+    return functional.conv2d(x, w, None, layer.stride, layer.padding, layer.dilation, layer.groups).flatten(2)
+
+
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@settings(max_examples=25, deadline=None)
+@given(
+    layer=layers(),
+    rows=st.integers(1, 4),
+    columns=st.integers(1, 3),
+    window=st.integers(1, 3),
+    word=st.sampled_from([4, 16]),
+    out_bits=st.sampled_from([1, 3]),
+)
+def test_counts_by_walking_every_cycle(dataflow, layer, rows, columns, window, word, out_bits):
+    s = replace(
+        tj.accelerator("sata").structure,
+        **dict(dataflow=dataflow, rows=rows, columns=columns, time_window=window, buffer_word=word),
+        operand_bits=4,
+    )
+    random = np.random.default_rng(0)
+    x = random.integers(0, 2**layer.input_bits, (layer.steps, *layer.input_shape))
+    weights = random.integers(-7, 8, (layer.out_channels, layer.fan_in))
+    walk = Walk(layer, x, weights, s, layer.input_bits, out_bits, layer.input_bits).run()
+    assert np.array_equal(walk.sums, convolved(layer, x, weights).numpy())
+    got, t = demand(layer, s, out_bits), layer.steps
+    assert got.cycles.total(t) == walk.count["cycles"]
+    assert got.inputs.total(t) == walk.count["inputs"]
+    assert got.weights.total(t) == walk.count["weights"]
+    assert got.outputs.total(t) == walk.count["outputs"]
+    assert got.partials.total(t) == walk.count["partials"]
+    assert got.live_partials == walk.count["live"]
+    assert got.folds * (t if dataflow == "output_stationary" else 1) == walk.count["folds"]
+    assert got.cycles.total(t) * s.pes >= walk.count["pe cycles"]
+
+
+@settings(max_examples=50, deadline=None)
+@given(layer=layers())
+def test_products_that_are_not_padding(layer):
+    ones = np.ones((1, *layer.input_shape))
+    assert valid_products(layer) == convolved(layer, ones, np.ones((layer.out_channels, layer.fan_in))).sum()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    channels=st.integers(1, 40),
+    k=st.integers(1, 40),
+    t=st.integers(1, 3),
+    weight_half=st.integers(1, 30),
+    input_half=st.integers(1, 30),
+    dataflow=st.sampled_from(DATAFLOWS[:2]),
+)
+def test_dram_by_walking_the_tiles(channels, k, t, weight_half, input_half, dataflow):
+    """Nested loops over tiles, in both orders; a network too large for its buffers, spikes at the input."""
+    side = 3
+    conv = dict(op="conv", output_shape=(k, side, side), steps=t, weight_bits=4, weight_levels="signed", input_bits=1)
+    conv |= dict(kernel=(3, 3), padding=(1, 1))
+    first = Layer(name="a", input_shape=(channels, side, side), **conv)
+    second = Layer(name="b", input_shape=(k, side, side), **conv)
+    workload = Workload("two", (first, second), (Edge("input", "a"), Edge("a", "b")), t)
+    s = replace(
+        tj.accelerator("sata").structure, dataflow=dataflow, weight_buffer=128.0 * weight_half, input_buffer=64.0 * input_half
+    )
+    found = moves(workload, s, {layer.name: demand(layer, s) for layer in workload.layers})
+    resident = (first.weights + second.weights) * 4 <= s.weight_buffer
+    runs = t if dataflow == "output_stationary" else 1
+    for layer in workload.layers:
+        weights, maps = layer.weights * 4, layer.inputs * (1 if runs == t else t)
+        fits = maps <= 32 * input_half
+        got = found[layer.name]
+        fetched = got.weights.total(t) + got.inputs.total(t)
+        if resident:
+            assert got.weights.total(t) == weights and fetched - weights == (0 if fits and layer is second else runs * maps)
+        elif fits:
+            assert fetched == runs * (weights + (0 if layer is second else maps))
+        else:
+            assert fetched == runs * dram_walk(weights, maps, 64 * weight_half, 32 * input_half)
+        handed = got.handed.total(t) + got.maps.total(t)
+        assert handed == (0 if layer is first else runs * maps)
+
+
+def test_released_closed_forms_are_ours_with_whole_tiles():
+    """Where tiles are whole, our cycles are the released ones plus the drain they leave out."""
+    from truejoule.accelerators.sata.released import cycles
+
+    s = tj.accelerator("sata", dataflow="output_stationary").structure
+    layer = Layer(name="l", op="conv", input_shape=(32, 10, 10), output_shape=(64, 8, 8), kernel=(3, 3), input_bits=1, weight_bits=8, weight_levels="signed")
+    assert demand(layer, s).cycles.step == cycles(layer, s)[0] + 1 + s.columns
+
+
+def test_weights_are_fetched_as_often_as_promised():
+    """Per dataflow, the buffer reads of the weights over T: T times, once per window, once."""
+    w = shapes.network("vgg9", time_steps=8, neuron=Neuron(), weight_bits=8)
+    layer = w["conv4"]
+    s = tj.accelerator("sata", time_window=4).structure
+    reads = {d: demand(layer, replace(s, dataflow=d)).weights.total(8) for d in DATAFLOWS}
+    once = layer.out_channels * -(-layer.positions // 16) * -(-layer.fan_in * 8 // 256) * 256
+    assert reads["output_stationary"] == 8 * once
+    assert reads["tick_batch"] == reads["temporal_parallel"] == 2 * once
+    assert reads["weight_stationary"] == layer.weights * 8 * 2  # 16 weights of 8 bits in a word of 256
+    assert reads["parallel_time_batching"] == layer.positions * layer.out_channels * -(-layer.fan_in * 8 // 256) * 256
