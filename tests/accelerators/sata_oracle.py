@@ -123,7 +123,7 @@ class Walk:
                 for number, rows in enumerate(blocks):
                     self.count["folds"] += 1
                     self.count["cycles"] += len(rows)  # shift the weights in
-                    for k in channels:
+                    for _ in channels:
                         stream = Words(word)
                         for n, _ in enumerate(rows):
                             stream.fetch(n * s.operand_bits, s.operand_bits)
@@ -169,7 +169,9 @@ class Walk:
                                 values = self.inputs(t, g, p)
                                 for k in channels:
                                     row = self.weights[g * self.kg + k]
-                                    self.sums[t, g * self.kg + k, p] = sum(a * b for a, b in zip(values, row, strict=True))
+                                    self.sums[t, g * self.kg + k, p] = sum(
+                                        a * b for a, b in zip(values, row, strict=True)
+                                    )
                         for _ in channels:
                             stream = Words(word)
                             for w in range(layer.fan_in):
@@ -212,6 +214,4 @@ def dram_walk(weight_bits, map_bits, weight_half, map_half):
         return fetched
 
     # The inner operand is streamed from its start each time: no credit for the tile in hand between two outer tiles.
-    return min(
-        walk(weight_bits, weight_half, map_bits, map_half), walk(map_bits, map_half, weight_bits, weight_half)
-    )
+    return min(walk(weight_bits, weight_half, map_bits, map_half), walk(map_bits, map_half, weight_bits, weight_half))

@@ -7,10 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sata_oracle import Walk, dram_walk
 from torch.nn import functional
 
 import truejoule as tj
-from sata_oracle import Walk, dram_walk
 from truejoule.accelerators.sata.dataflow import demand, valid_products
 from truejoule.accelerators.sata.memory import moves
 from truejoule.workload import Edge, Layer, Neuron, Workload, shapes
@@ -127,7 +127,10 @@ def test_dram_by_walking_the_tiles(channels, k, t, weight_half, input_half, data
     second = Layer(name="b", input_shape=(k, side, side), **conv)
     workload = Workload("two", (first, second), (Edge("input", "a"), Edge("a", "b")), t)
     s = replace(
-        tj.accelerator("sata").structure, dataflow=dataflow, weight_buffer=128.0 * weight_half, input_buffer=64.0 * input_half
+        tj.accelerator("sata").structure,
+        dataflow=dataflow,
+        weight_buffer=128.0 * weight_half,
+        input_buffer=64.0 * input_half,
     )
     found = moves(workload, s, {layer.name: demand(layer, s) for layer in workload.layers})
     resident = (first.weights + second.weights) * 4 <= s.weight_buffer
@@ -138,7 +141,9 @@ def test_dram_by_walking_the_tiles(channels, k, t, weight_half, input_half, data
         got = found[layer.name]
         fetched = got.weights.total(t) + got.inputs.total(t)
         if resident:
-            assert got.weights.total(t) == weights and fetched - weights == (0 if fits and layer is second else runs * maps)
+            assert got.weights.total(t) == weights and fetched - weights == (
+                0 if fits and layer is second else runs * maps
+            )
         elif fits:
             assert fetched == runs * (weights + (0 if layer is second else maps))
         else:
@@ -152,7 +157,16 @@ def test_released_closed_forms_are_ours_with_whole_tiles():
     from truejoule.accelerators.sata.released import cycles
 
     s = tj.accelerator("sata", dataflow="output_stationary").structure
-    layer = Layer(name="l", op="conv", input_shape=(32, 10, 10), output_shape=(64, 8, 8), kernel=(3, 3), input_bits=1, weight_bits=8, weight_levels="signed")
+    layer = Layer(
+        name="l",
+        op="conv",
+        input_shape=(32, 10, 10),
+        output_shape=(64, 8, 8),
+        kernel=(3, 3),
+        input_bits=1,
+        weight_bits=8,
+        weight_levels="signed",
+    )
     assert demand(layer, s).cycles.step == cycles(layer, s)[0] + 1 + s.columns
 
 

@@ -6,6 +6,9 @@ import torch
 
 from physics.cell_laws import LAWS, MILO
 from truejoule.circuit import (
+    GATED_SAME_END,
+    PASSIVE_BOTH_ENDS,
+    PASSIVE_INTERLEAVED,
     Ohmic,
     Polynomial,
     ReadStack,
@@ -290,3 +293,10 @@ def test_cuda_agrees_with_the_cpu(name):
     here, there = solve_nonlinear(g, wires, v, LAWS[name]), solve_nonlinear(g.cuda(), wires, v.cuda(), LAWS[name])
     assert there.currents_a.is_cuda and there.cell_voltages_v.is_cuda
     torch.testing.assert_close(there.currents_a.cpu(), here.currents_a, rtol=1e-8, atol=1e-18)
+
+
+@pytest.mark.parametrize("topology", [PASSIVE_BOTH_ENDS, PASSIVE_INTERLEAVED, GATED_SAME_END])
+def test_other_topologies_are_refused_by_name(topology):
+    for solver, law in ((solve_nonlinear, (Ohmic(),)), (solve_iterative, ())):
+        with pytest.raises(InputError, match=solver.__name__):
+            solver(torch.full((4, 4), 1e-5), Wires(1.0, 1.0), torch.ones(4), *law, topology=topology)

@@ -50,7 +50,10 @@ from truejoule.circuit.topology import GATED_IDEAL as GATED_IDEAL
 from truejoule.circuit.topology import GATED_OPPOSITE_END as GATED_OPPOSITE_END
 from truejoule.circuit.topology import GATED_SAME_END as GATED_SAME_END
 from truejoule.circuit.topology import PASSIVE as PASSIVE
+from truejoule.circuit.topology import PASSIVE_BOTH_ENDS as PASSIVE_BOTH_ENDS
+from truejoule.circuit.topology import PASSIVE_INTERLEAVED as PASSIVE_INTERLEAVED
 from truejoule.circuit.topology import Topology as Topology
+from truejoule.circuit.topology import interleave as interleave
 from truejoule.circuit.variation import Variation as Variation
 from truejoule.circuit.variation_measured import measured_variation as measured_variation
 from truejoule.circuit.wires import Wires as Wires

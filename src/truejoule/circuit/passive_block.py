@@ -44,6 +44,10 @@ class BitLines:
         """Current into the sense input per volt on each word line, ``(tiles, rows, columns)``: column sums of S."""
         return self.enters * torch.exp(self.logs - self.logs[:, -1:])
 
+    def taken_from_top(self) -> Tensor:
+        """Share of a current into the top end that leaves through each cell, word lines at 0 V."""
+        return self.returns * torch.exp(-self.logs)
+
     def admittance(self, column: int) -> Tensor:
         """``S (tiles, rows, rows)``: cell currents of one column per word-line voltage, symmetric."""
         logs = self.logs[..., column]
@@ -122,26 +126,68 @@ def sweep(g: Tensor, segments: Segments, *, want_admittance: bool = False, want_
     return Sweep(state[:, rows:].mT, state[:, :rows] if want_admittance else None, propagators[::-1])
 
 
-def voltages(g: Tensor, segments: Segments, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Inputs ``v (tiles, N, rows)`` to currents ``(tiles, N, columns)``, cell voltages ``(tiles, N, rows, columns)``,
-    power.
+def voltages(
+    g: Tensor, segments: Segments, v: Tensor, far: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs ``v (tiles, N, rows)`` to currents ``(tiles, N, columns)`` at the bottom, cell voltages ``(tiles, N, rows,
+    columns)``, and power delivered at the left.
 
     The sweep run backwards: ``u_j = P_j u_{j-1}`` along the word lines, then down each bit line.
+
+    ``far``: currents that enter at the right ends ``(tiles, N, rows)`` and at the top ends ``(tiles, N, columns)``. They
+    add a current ``s`` to what each column sees looking right: ``u_j = P_j (u_{j-1} - R_j s_j)``, ``s_{j-1} = s_j P_j``.
     """
     swept = sweep(g, segments, want_admittance=True, want_propagators=True)
     lines = bit_lines(g, segments)
     word, cells = [], []
     u = v
+    backwards = _backwards(lines, segments, swept.propagators, far)
     for j, p in enumerate(swept.propagators):
-        u = u if p is None else u @ p.mT
+        if p is not None:
+            u = (u - backwards.drops[j]) @ p.mT if backwards else u @ p.mT
         word.append(u)
-        cells.append(u @ lines.admittance(j))
+        cell = u @ lines.admittance(j)
+        cells.append(cell - backwards.taken[j] if backwards else cell)
     down = torch.stack(cells, -1).cumsum(-2)
+    if far is not None:
+        down = down + far[1].unsqueeze(-2)
     drop = segments.bitline.unsqueeze(1) * down
     below = drop.flip(-2).cumsum(-2).flip(-2) + (segments.sense.unsqueeze(1) * down[..., -1, :]).unsqueeze(-2)
     assert swept.admittance is not None
-    power = ((v @ swept.admittance) * v).sum(-1)
-    return down[..., -1, :], torch.stack(word, -1) - below, power
+    into = v @ swept.admittance
+    if backwards:
+        into = into + backwards.out
+    return down[..., -1, :], torch.stack(word, -1) - below, (into * v).sum(-1)
+
+
+@dataclass(frozen=True)
+class _Backwards:
+    """What currents that enter at the far ends do, word lines held at 0 V on the left; each ``(tiles, N, rows)``."""
+
+    drops: list[Tensor]
+    """``R_j s_j``: voltage over the segments before each column."""
+    taken: list[Tensor]
+    """What the cells of each column take of the current into its top end."""
+    out: Tensor
+    """``s`` at the drivers: what they deliver, negative where current leaves through them."""
+
+
+def _backwards(
+    lines: BitLines, segments: Segments, propagators: list[Tensor | None], far: tuple[Tensor, Tensor] | None
+) -> _Backwards | None:
+    if far is None:
+        return None
+    right, top = far
+    share = lines.taken_from_top()
+    steps = _word_line_steps(segments, len(propagators))
+    s, drops, taken = -right, [], []
+    for j in reversed(range(len(propagators))):
+        taken.append(top[..., j, None] * share[:, None, :, j])
+        s = s - taken[-1]
+        drops.append(steps[j][0].unsqueeze(1) * s)
+        p = propagators[j]
+        s = s if p is None else s @ p
+    return _Backwards(drops[::-1], taken[::-1], s)
 
 
 def _word_line_steps(segments: Segments, columns: int) -> list[tuple[Tensor, bool]]:

@@ -16,6 +16,11 @@ Joining R of block ``a`` to L of block ``b`` (or T of the lower to B of the uppe
 The eigenvalues of ``1 + Z Y`` are at least 1. All blocks of a level have one size, hence one batched solve and a few
 products a level, ``O(n³)`` in total. Autograd, fp64.
 
+Where lines are used at both ends, the currents ``J`` into R and T are those of resistances ``r`` that lead to the
+driver's voltage ``v`` or to ground: ``(Z + r) J = D v``, with ``D`` the voltage across ``r`` while nothing flows in it.
+Output currents and drivers then gain ``-Cᵀ J`` and ``Dᵀ J``, ``C`` being ``D`` seen from the sense inputs. ``Z + r`` is
+positive definite but for lines that are perfect from end to end; there a second end changes nothing and is left out.
+
 Sources: nested dissection, A. George, SIAM J. Numer. Anal. 10 (1973) 345; the joining rule is R. Redheffer's
 star product (J. Math. Phys. 41 (1962) 1) for a symmetric hybrid matrix. Checked against ngspice in tests/physics.
 """
@@ -29,6 +34,7 @@ import torch
 from torch import Tensor
 
 from truejoule.circuit.wires import Segments
+from truejoule.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -41,26 +47,102 @@ class Blocks:
     """Positions of the ports of each side, "L" and "R" from top to bottom, "B" and "T" from left to right."""
 
 
+@dataclass(frozen=True)
+class FarEnds:
+    """Lines used at both ends: the current that enters the array at the second ends, per volt on each word line."""
+
+    right: Tensor
+    """``(tiles, rows, rows)``; 0 where word lines end open."""
+    top: Tensor
+    """``(tiles, columns, rows)``; 0 where bit lines end open."""
+
+
 def dissect(g: Tensor, segments: Segments, *, want_admittance: bool = False) -> tuple[Tensor, Tensor | None]:
-    """``A (tiles, rows, columns)`` of ``g``, same shape, and, where asked for, ``Y_in (tiles, rows, rows)``, in S.
+    """``A (tiles, rows, columns)`` of ``g``, same shape, and, where asked for, ``Y_in (tiles, rows, rows)``, in S."""
+    transfer, admittance, _ = respond(g, segments, want_admittance=want_admittance)
+    return transfer, admittance
+
+
+def respond(g: Tensor, segments: Segments, *, want_admittance: bool) -> tuple[Tensor, Tensor | None, FarEnds | None]:
+    """As `dissect`, and what happens at the far ends.
 
     Currents into B at ``E = (v, 0)`` and open R, T are ``Q[B, L] v``; what leaves the array is their negative.
+
+    Raises
+    ------
+    InputError : gradients are wanted of the resistance of a line that is perfect and used at both ends.
     """
     _, rows, columns = g.shape
+    used = ("" if segments.far_source is None else "R") + ("" if segments.far_sense is None else "T")
     blocks = _cells(*_padded(g, segments))
     grid_rows, grid_columns = blocks.q.shape[1:3]
     while grid_rows > 1 or grid_columns > 1:
         wide = grid_columns > 1 and (len(blocks.ports["B"]) <= len(blocks.ports["L"]) or grid_rows == 1)
         count = _smallest_factor(grid_columns if wide else grid_rows)
-        blocks = _fold(blocks, count, wide)
+        blocks = _fold(blocks, count, wide, used)
         grid_rows, grid_columns = blocks.q.shape[1:3]
     q, left, bottom = blocks.q[:, 0, 0], blocks.ports["L"][-rows:], blocks.ports["B"][:columns]
     transfer = -_pick(q, left, bottom)
-    return transfer, _pick(q, left, left) if want_admittance else None
+    admittance = _pick(q, left, left) if want_admittance else None
+    if not used:
+        return transfer, admittance, None
+    ports = {"R": blocks.ports["R"][-rows:], "T": blocks.ports["T"][:columns]}
+    far = [port for side in used for port in ports[side]]
+    volts, sensed = _pick(q, far, left), _pick(q, far, bottom)
+    if "R" in used:
+        volts = volts + _eye(volts)
+    if "T" in used:
+        sensed = sensed + _eye(sensed).flip(-1, -2)
+    ohm, line_ohm = _far_resistance(g, segments)
+    flows = _solve_far(-_pick(q, far, far), ohm, line_ohm, volts)
+    transfer = transfer - flows.mT @ sensed
+    admittance = None if admittance is None else admittance + volts.mT @ flows
+    right = flows[:, :rows] if "R" in used else flows.new_zeros(g.shape[0], rows, rows)
+    top = flows[:, -columns:] if "T" in used else flows.new_zeros(g.shape[0], columns, rows)
+    return transfer, admittance, FarEnds(right, top)
 
 
-def _fold(blocks: Blocks, count: int, wide: bool) -> Blocks:
-    """Join each ``count`` neighbours, side by side or one above the other."""
+def _far_resistance(g: Tensor, segments: Segments) -> tuple[Tensor, Tensor]:
+    """Of each used far end ``(tiles | 1, ends)``, and of its whole line from end to end."""
+    tiles, rows, columns = g.shape
+    parts: list[tuple[Tensor, Tensor]] = []
+    for far, near, line, dim in (
+        (segments.far_source, segments.source, segments.wordline, -1),
+        (segments.far_sense, segments.sense, segments.bitline, -2),
+    ):
+        if far is not None:
+            count = rows if dim == -1 else columns
+            whole = far + near + line.sum(dim)
+            if whole.requires_grad and bool((whole == 0).any()):
+                raise InputError(
+                    "a perfect line used at both ends has no slope with respect to its resistance",
+                    where="r_wl_ohm, r_source_ohm" if dim == -1 else "r_bl_ohm, r_sense_ohm",
+                    got="0 ohm from end to end, gradients wanted",
+                    expected="some resistance, however small, in every line",
+                    fix="start from 1e-6 ohm instead of 0, or detach the resistance",
+                )
+            parts.append((far.expand(tiles, count), whole.expand(tiles, count)))
+    ohm, line_ohm = (torch.cat(x, -1) for x in zip(*parts, strict=True))
+    return ohm, line_ohm
+
+
+def _solve_far(z: Tensor, ohm: Tensor, line_ohm: Tensor, volts: Tensor) -> Tensor:
+    """Currents into the far ends: ``(Z + r)⁻¹ volts``, scaled so that lines may differ by any order of magnitude."""
+    system = z + torch.diag_embed(ohm)
+    perfect = line_ohm.detach() == 0
+    size = torch.where(perfect, 1.0, system.detach().diagonal(dim1=-2, dim2=-1))
+    scale = torch.where(perfect, 0.0, size.rsqrt()).unsqueeze(-1)
+    scaled = scale * system * scale.mT + torch.diag_embed(perfect.to(z.dtype))
+    return scale * torch.linalg.solve(scaled, scale * volts)
+
+
+def _eye(like: Tensor) -> Tensor:
+    """Ones on the main diagonal of a matrix of this shape."""
+    return torch.eye(*like.shape[-2:], dtype=like.dtype, device=like.device)
+
+
+def _fold(blocks: Blocks, count: int, wide: bool, used: str = "") -> Blocks:
+    """Join each ``count`` neighbours, side by side or one above the other, and drop open sides that are not ``used``."""
     q = blocks.q
     if wide:
         parts = [Blocks(q[:, :, i::count], blocks.ports) for i in range(count)]
@@ -72,9 +154,8 @@ def _fold(blocks: Blocks, count: int, wide: bool) -> Blocks:
     for i, part in enumerate(parts[1:], 2):
         if i == count == q.shape[2 if wide else 1]:
             open_sides += "R" if wide else "T"
-        joined = _join(
-            joined, part, ("R", "L") if wide else ("T", "B"), "".join(s for s in "LBRT" if s not in open_sides)
-        )
+        keep = "".join(side for side in "LBRT" if side in used or side not in open_sides)
+        joined = _join(joined, part, ("R", "L") if wide else ("T", "B"), keep)
     return joined
 
 

@@ -33,6 +33,7 @@ from torch import Tensor
 from truejoule.circuit.cells import Cell, Ohmic, Series, evaluate, inner_voltage
 from truejoule.circuit.passive import _Array
 from truejoule.circuit.passive_iterative import WireImpedance, shifted_solve
+from truejoule.circuit.topology import PASSIVE, Topology, require_one_ended
 from truejoule.circuit.wires import Wires
 from truejoule.errors import InputError
 
@@ -78,6 +79,8 @@ def solve_nonlinear(
     v: Tensor | np.ndarray,
     cell: Cell,
     tolerance: float = 1e-10,
+    *,
+    topology: Topology = PASSIVE,
 ) -> NonlinearSolution:
     """Currents and voltages of a passive array of cells with law ``cell`` in states ``g_siemens (..., rows, columns)``.
 
@@ -87,19 +90,26 @@ def solve_nonlinear(
 
     Raises
     ------
-    InputError : as `transfer_matrix`; the law overflows or falls within the driven voltages; or ``tolerance`` (of the
+    InputError : as `transfer_matrix`; a topology other than `PASSIVE`; the law overflows or falls within the driven voltages; or ``tolerance`` (of the
         certified relative ``residual``) is not met, for example because it is below rounding.
     """
+    require_one_ended(topology, "solve_nonlinear")
     return _solve(g_siemens, wires, v, cell, tolerance)
 
 
 def solve_iterative(
-    g_siemens: Tensor | np.ndarray, wires: Wires, v: Tensor | np.ndarray, tolerance: float = 1e-12
+    g_siemens: Tensor | np.ndarray,
+    wires: Wires,
+    v: Tensor | np.ndarray,
+    tolerance: float = 1e-12,
+    *,
+    topology: Topology = PASSIVE,
 ) -> NonlinearSolution:
     """Ohmic cells without forming a transfer matrix: for a few inputs of an array that is reprogrammed all the time.
 
     Certified as `solve_nonlinear`. Same arguments and errors.
     """
+    require_one_ended(topology, "solve_iterative")
     return _solve(g_siemens, wires, v, Ohmic(), tolerance)
 
 

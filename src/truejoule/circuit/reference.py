@@ -20,7 +20,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.csgraph import connected_components
 
 from truejoule.circuit.cells import Cell, Ohmic
-from truejoule.circuit.topology import GATED_SAME_END, Topology, require_gated, require_no_source_line
+from truejoule.circuit.topology import (
+    GATED_SAME_END,
+    PASSIVE,
+    Topology,
+    require_gated,
+    require_no_source_line,
+    require_pairs,
+    require_passive,
+    word_line_voltages,
+)
 from truejoule.circuit.wires import Wires, resistances, written_out
 from truejoule.errors import InputError
 
@@ -45,43 +54,56 @@ class Nodal:
     """Position of each class in the list of free nodes followed by the terminals."""
 
 
-def node_voltages(g: ArrayLike, wires: Wires, v: ArrayLike) -> tuple[Floats, Floats]:
-    """Word-line and bit-line voltages ``(rows, columns, N)`` for inputs ``v (N, rows)`` or ``(rows,)``, in V."""
-    net = assemble(g, wires)
-    volts = np.atleast_2d(np.asarray(v, dtype=np.float64)).T
+def node_voltages(g: ArrayLike, wires: Wires, v: ArrayLike, topology: Topology = PASSIVE) -> tuple[Floats, Floats]:
+    """Word-line and bit-line voltages ``(word lines, columns, N)`` for inputs ``v (N, rows)`` or ``(rows,)``, in V."""
+    net = assemble(g, wires, topology)
+    volts = word_line_voltages(np.atleast_2d(np.asarray(v, dtype=np.float64)), topology).T
     known = np.concatenate([volts, np.zeros((net.bit.shape[1], volts.shape[1]))])
     free = -net.factor.solve(np.asarray(net.to_free @ known))
     everywhere = np.concatenate([free, known])
     return everywhere[net.place[net.word]], everywhere[net.place[net.bit]]
 
 
-def currents(g: ArrayLike, wires: Wires, v: ArrayLike) -> Floats:
+def currents(g: ArrayLike, wires: Wires, v: ArrayLike, topology: Topology = PASSIVE) -> Floats:
     """Currents into the virtual grounds, ``(N, columns)`` in A, for inputs ``v (N, rows)`` or ``(rows,)``; direct
     solves."""
-    net = assemble(g, wires)
+    net = assemble(g, wires, topology)
     rows, columns = net.word.shape
-    volts = np.atleast_2d(np.asarray(v, dtype=np.float64)).T
+    volts = word_line_voltages(np.atleast_2d(np.asarray(v, dtype=np.float64)), topology).T
     known = np.concatenate([volts, np.zeros((columns, volts.shape[1]))])
     free = -net.factor.solve(np.asarray(net.to_free @ known))
     return -np.asarray(net.to_free.T @ free + net.to_fixed @ known)[rows:].T
 
 
-def transfer_matrix(g: ArrayLike, wires: Wires) -> Floats:
+def transfer_matrix(g: ArrayLike, wires: Wires, topology: Topology = PASSIVE) -> Floats:
     """``A (rows, columns)`` in S from one adjoint solve per column: excite a virtual ground, read the drivers."""
-    net = assemble(g, wires)
+    net = assemble(g, wires, topology)
     rows, columns = net.word.shape
     ground = np.concatenate([np.zeros((rows, columns)), np.eye(columns)])
     free = -net.factor.solve(np.asarray(net.to_free @ ground))
-    return -np.asarray(net.to_free.T @ free + net.to_fixed @ ground)[:rows]
+    matrix = -np.asarray(net.to_free.T @ free + net.to_fixed @ ground)[:rows]
+    return matrix[0::2] - matrix[1::2] if topology.interleaved else matrix
 
 
-def assemble(g: ArrayLike, wires: Wires) -> Nodal:
+def input_admittance(g: ArrayLike, wires: Wires, topology: Topology = PASSIVE) -> Floats:
+    """``Y_in (rows, rows)`` in S from one solve per row: excite a driver, read all drivers."""
+    net = assemble(g, wires, topology)
+    lines, columns = net.word.shape
+    signs = word_line_voltages(np.eye(lines // 2 if topology.interleaved else lines), topology)
+    known = np.concatenate([signs.T, np.zeros((columns, len(signs)))])
+    free = -net.factor.solve(np.asarray(net.to_free @ known))
+    return signs @ np.asarray(net.to_free.T @ free + net.to_fixed @ known)[:lines]
+
+
+def assemble(g: ArrayLike, wires: Wires, topology: Topology = PASSIVE) -> Nodal:
     """Number the nodes, merge those that a perfect conductor joins, factorise.
 
     Raises
     ------
-    InputError : ``g`` is not one array ``(rows, columns)``, or a wire value does not fit it.
+    InputError : ``g`` is not one array ``(rows, columns)``, a wire value does not fit it, the topology is a gated one or
+        has pairs of an odd number of rows.
     """
+    require_passive(topology, "this reference solver")
     cells = np.asarray(g, dtype=np.float64)
     if cells.ndim != 2:
         raise InputError(
@@ -91,6 +113,7 @@ def assemble(g: ArrayLike, wires: Wires) -> Nodal:
             expected="(rows, columns)",
         )
     rows, columns = cells.shape
+    require_pairs(rows, topology)
     r_wl, r_bl, r_source, r_sense = resistances(wires, rows, columns)
     r_first = np.concatenate([(r_wl[:, :1] + r_source[:, None]), r_wl[:, 1:]], 1)
     r_last = np.concatenate([r_bl[:-1], r_bl[-1:] + r_sense], 0)
@@ -100,9 +123,15 @@ def assemble(g: ArrayLike, wires: Wires) -> Nodal:
     bit = word + count
     driver = 2 * count + np.arange(rows)
     ground = driver[-1] + 1 + np.arange(columns)
-    ends_a = np.concatenate([np.concatenate([driver[:, None], word[:, :-1]], 1).ravel(), bit.ravel()])
-    ends_b = np.concatenate([word.ravel(), np.concatenate([bit[1:], ground[None]], 0).ravel()])
-    ohm = np.concatenate([r_first.ravel(), r_last.ravel()])
+    parts = [
+        (np.concatenate([driver[:, None], word[:, :-1]], 1).ravel(), word.ravel(), r_first.ravel()),
+        (bit.ravel(), np.concatenate([bit[1:], ground[None]], 0).ravel(), r_last.ravel()),
+    ]
+    if topology.driven_ends == "both":
+        parts.append((driver, word[:, -1], r_wl[:, 0] + r_source))
+    if topology.sensed_ends == "both":
+        parts.append((ground, bit[0], r_bl[-1] + r_sense))
+    ends_a, ends_b, ohm = (np.concatenate(x) for x in zip(*parts, strict=True))
 
     nodes = 2 * count + rows + columns
     closed = cells.ravel() > 0

@@ -17,7 +17,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from truejoule.circuit.cells import Cell, Ohmic, spice_cards
-from truejoule.circuit.topology import GATED_SAME_END, Topology, require_gated, require_no_source_line
+from truejoule.circuit.topology import (
+    GATED_SAME_END,
+    PASSIVE,
+    Topology,
+    require_gated,
+    require_no_source_line,
+    require_pairs,
+    require_passive,
+    word_line_voltages,
+)
 from truejoule.circuit.wires import Wires, resistances, written_out
 from truejoule.errors import InputError
 
@@ -32,18 +41,26 @@ def available() -> bool:
     return shutil.which("ngspice") is not None
 
 
-def netlist(g_siemens: ArrayLike, wires: Wires, v: ArrayLike, cell: Cell | None = None) -> str:
+def netlist(
+    g_siemens: ArrayLike, wires: Wires, v: ArrayLike, cell: Cell | None = None, topology: Topology = PASSIVE
+) -> str:
     """A complete ngspice deck: operating point of one array ``(rows, columns)`` under inputs ``v (rows,)``.
 
-    ``cell``: the law of its cells, ohmic without one; others become behavioural sources.
+    ``cell``: the law of its cells, ohmic without one; others become behavioural sources. ``topology``: any passive one,
+    also with a ``cell``. The second end of a line that is perfect from end to end is left out: it would change nothing,
+    and close a loop of zero-volt sources.
 
     Run it with ``ngspice -b``; it prints the column currents as ``i(vo0)``, ``i(vo1)``, ... in A.
 
     Raises
     ------
-    InputError : shapes do not fit, a value is negative or not finite, or there is a source line.
+    InputError : shapes do not fit, a value is negative or not finite, there is a source line, or the topology is a
+        gated one.
     """
-    cells, volts = np.asarray(g_siemens, dtype=np.float64), np.asarray(v, dtype=np.float64)
+    require_passive(topology, "the netlist writer of passive arrays")
+    cells = np.asarray(g_siemens, dtype=np.float64)
+    require_pairs(len(cells) if cells.ndim else 0, topology)
+    volts = word_line_voltages(np.asarray(v, dtype=np.float64), topology)
     if cells.ndim != 2 or volts.shape != cells.shape[:1]:
         raise InputError(
             "a netlist holds one array and one input vector",
@@ -62,10 +79,16 @@ def netlist(g_siemens: ArrayLike, wires: Wires, v: ArrayLike, cell: Cell | None 
         for j in range(columns):
             lines.append(_wire(f"W{i}_{j}", f"u{i}_{j - 1}" if j else f"d{i}", f"u{i}_{j}", r_wl[i, j]))
             lines += spice_cards(cell or Ohmic(), f"{i}_{j}", float(cells[i, j]), f"u{i}_{j}", f"v{i}_{j}")
+        if topology.driven_ends == "both" and r_wl[i].any() | (r_source[i] > 0):
+            lines.append(_wire(f"SF{i}", f"in{i}", f"df{i}", r_source[i]))
+            lines.append(_wire(f"WF{i}", f"df{i}", f"u{i}_{columns - 1}", r_wl[i, 0]))
     for j in range(columns):
         for i in range(rows):
             lines.append(_wire(f"B{i}_{j}", f"v{i}_{j}", f"v{i + 1}_{j}" if i + 1 < rows else f"e{j}", r_bl[i, j]))
         lines.append(_wire(f"K{j}", f"e{j}", f"k{j}", r_sense[j]))
+        if topology.sensed_ends == "both" and r_bl[:, j].any() | (r_sense[j] > 0):
+            lines.append(_wire(f"BF{j}", f"v0_{j}", f"ef{j}", r_bl[-1, j]))
+            lines.append(_wire(f"KF{j}", f"ef{j}", f"k{j}", r_sense[j]))
         lines.append(f"VO{j} k{j} 0 0")
     return _deck(lines, columns, _OPTIONS if cell is None else _LAW_OPTIONS)
 
@@ -155,14 +178,16 @@ def run_ngspice(text: str, timeout_s: float = 300.0) -> str:
     return done.stdout
 
 
-def ngspice_currents(g_siemens: ArrayLike, wires: Wires, v: ArrayLike, cell: Cell | None = None) -> NDArray[np.float64]:
+def ngspice_currents(
+    g_siemens: ArrayLike, wires: Wires, v: ArrayLike, cell: Cell | None = None, topology: Topology = PASSIVE
+) -> NDArray[np.float64]:
     """Column currents ``(columns,)`` in A as ngspice computes them, good to about 12 digits.
 
     Raises
     ------
     InputError : as `netlist` and `run_ngspice`, or ngspice did not print every current.
     """
-    return _read(netlist(g_siemens, wires, v, cell), np.shape(g_siemens)[-1])
+    return _read(netlist(g_siemens, wires, v, cell, topology), np.shape(g_siemens)[-1])
 
 
 def gated_ngspice_currents(

@@ -20,17 +20,29 @@ current: ``r_wl_ohm`` sets when a gated array settles, not where.
     `GATED_OPPOSITE_END`   the source line is fed at the top, through ``r_source_ohm`` and its segment 0; segment ``i``
                            lies before row ``i``. Every path through the column is about equally long
     =====================  =============================================================================================
+
+**Both ends** (passive, ohmic). With ``driven_ends="both"`` the right end of every word line is connected to the same
+voltage source as the left one, through one word-line segment after the last cell and a driver; with
+``sensed_ends="both"`` the top end of every bit line to virtual ground, through one segment before the first row and a
+sense input, and the current of a column is the sum over both ends. The second end is built like the first: its segment
+resists what the segment at the first end does (``r_wl_ohm[..., 0]``, ``r_bl_ohm[..., rows - 1, :]``), its driver or
+sense input ``r_source_ohm`` or ``r_sense_ohm`` of that line.
+
+**Interleaved pairs** (passive). Rows ``2i`` and ``2i + 1`` hold the positive and the negative cells of a differential
+weight (`interleave`) and are driven to ``+v_i`` and ``-v_i``, so that a bit line carries the difference. The array has ``2 · rows`` word lines, each with wires of its own, and `Wires` describe all of them;
+where the two cells of a pair share one contact to the bit line, the bit-line segments after even rows are 0.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from truejoule.circuit.wires import Wires, laid_out
+from truejoule.circuit.wires import Floats, Segments, Wires, laid_out
 from truejoule.errors import InputError
 
 Supply = Literal["rows", "ideal", "same_end", "opposite_end"]
@@ -42,7 +54,8 @@ class Topology:
     """Which lines carry current and where.
 
     Not every solver takes every topology: two driven or two sensed ends and interleaved pairs can be described here,
-    and are refused by name where a solver cannot compute them.
+    and are refused by name where a solver cannot compute them. The functions of `truejoule.circuit.passive` compute
+    them all for ohmic cells; netlists hold them for any cell.
 
     Raises
     ------
@@ -53,11 +66,12 @@ class Topology:
     supply: Supply
     """Where current enters: through the ``rows`` of a passive array, or into the source lines of a gated one."""
     driven_ends: Ends = "one"
-    """Ends at which the supplied lines are fed."""
+    """Ends at which the supplied lines are fed; see the module for what the second end is made of."""
     sensed_ends: Ends = "one"
     """Ends at which the bit lines are read."""
     interleaved: bool = False
-    """Positive and negative cells of a differential weight share one bit line, which carries their difference."""
+    """Positive and negative cells of a differential weight share one bit line, which carries their difference: rows
+    ``2i`` and ``2i + 1``, driven to ``+v_i`` and ``-v_i``."""
 
     def __post_init__(self) -> None:
         options = {"passive": ("rows",), "gated": ("ideal", "same_end", "opposite_end")}
@@ -76,6 +90,8 @@ class Topology:
 
 
 PASSIVE = Topology("passive", "rows")
+PASSIVE_BOTH_ENDS = Topology("passive", "rows", driven_ends="both", sensed_ends="both")
+PASSIVE_INTERLEAVED = Topology("passive", "rows", interleaved=True)
 GATED_IDEAL = Topology("gated", "ideal")
 GATED_SAME_END = Topology("gated", "same_end")
 GATED_OPPOSITE_END = Topology("gated", "opposite_end")
@@ -143,10 +159,82 @@ def require_gated(topology: Topology, solver: str) -> None:
                 where="topology",
                 got=topology,
                 expected="GATED_IDEAL, GATED_SAME_END or GATED_OPPOSITE_END",
-                fix="transfer_matrix, or solve_nonlinear for non-linear cells, computes passive arrays"
+                fix="transfer_matrix computes passive arrays, also from both ends and interleaved; solve_nonlinear those "
+                "of non-linear cells, from one end"
                 if topology.access == "passive"
-                else "use one of these, or build the network by hand from truejoule.circuit.spice.netlist",
+                else "use one of these, or start from truejoule.circuit.spice.gated_netlist and add what is missing",
             )
+
+
+def require_one_ended(topology: Topology, solver: str) -> None:
+    """Raise InputError unless ``topology`` is passive, driven and sensed at one end, without interleaved pairs."""
+    require_passive(topology, solver)
+    if topology != PASSIVE:
+        raise InputError(
+            f"{solver} computes arrays that are driven and sensed at one end, without interleaved pairs",
+            where="topology",
+            got=topology,
+            expected="PASSIVE",
+            fix="for ohmic cells use transfer_matrix or solve with this topology; pairs can also be given as the rows that "
+            "they are, driven to +v and -v",
+        )
+
+
+def require_passive(topology: Topology, solver: str) -> None:
+    """Raise InputError unless ``topology`` is passive."""
+    if topology.access != "passive":
+        raise InputError(
+            f"{solver} cannot compute a gated array",
+            where="topology",
+            got=topology,
+            expected="PASSIVE, or a passive Topology with both ends or interleaved pairs",
+            fix="use GatedColumns, or GatedNonlinearColumns for non-linear cells",
+        )
+
+
+def with_far_ends(wires: Segments, topology: Topology) -> Segments:
+    """The wires of a passive array with the second ends that ``topology`` uses."""
+    if topology.driven_ends == "both":
+        wires = replace(wires, far_source=wires.wordline[..., 0] + wires.source)
+    if topology.sensed_ends == "both":
+        wires = replace(wires, far_sense=wires.bitline[..., -1, :] + wires.sense)
+    return wires
+
+
+def interleave(g_plus: Tensor | np.ndarray, g_minus: Tensor | np.ndarray) -> Tensor:
+    """``(..., 2 · rows, columns)`` from the positive and the negative cells ``(..., rows, columns)`` of every weight.
+
+    Raises
+    ------
+    InputError : their shapes differ, or they are not arrays.
+    """
+    plus, minus = torch.as_tensor(g_plus), torch.as_tensor(g_minus)
+    if plus.shape != minus.shape or plus.ndim < 2:
+        raise InputError(
+            "every weight needs a positive and a negative cell",
+            where="g_plus, g_minus",
+            got=f"shapes {tuple(plus.shape)} and {tuple(minus.shape)}",
+            expected="twice the same (..., rows, columns)",
+            fix="use 0 S where a weight has only one cell",
+        )
+    return torch.stack([plus, minus], -2).flatten(-3, -2)
+
+
+def require_pairs(rows: int, topology: Topology) -> None:
+    """Raise InputError where interleaved pairs do not come out even."""
+    if topology.interleaved and rows % 2:
+        raise InputError(
+            "interleaved pairs need an even number of rows",
+            where="g_siemens",
+            got=f"{rows} rows",
+            expected="positive cells in rows 0, 2, ..., negative ones in rows 1, 3, ...",
+            fix="build the array with truejoule.circuit.topology.interleave(g_plus, g_minus)",
+        )
+
+
+def word_line_voltages(v: Floats, topology: Topology) -> Floats:
+    """Voltage at every driver, ``(..., word lines)``, for inputs ``v (..., rows)``."""
+    return np.stack([v, -v], -1).reshape(*v.shape[:-1], -1) if topology.interleaved else v
 
 
 def require_no_source_line(wires: Wires) -> None:

@@ -22,7 +22,8 @@ class Wires:
     Row ``i`` is driven from its left end through ``r_source_ohm`` and one word-line segment before its first cell;
     its right end is open. Column ``j`` is read at its bottom end, after the last row, through one bit-line segment
     and ``r_sense_ohm`` into a virtual ground; its top end is open. In gated arrays rows only switch gates, and the
-    driver is that of each column's source line: see `truejoule.circuit.topology`.
+    driver is that of each column's source line: see `truejoule.circuit.topology`, also for lines used at both ends,
+    whose second end is built like the first.
 
     Zero is allowed anywhere and exact (a perfect conductor, no small number in its place). Tensors may carry leading
     tile dimensions and may require gradients; numpy arrays are converted.
@@ -61,10 +62,22 @@ class Segments:
     """``(tiles | 1, rows | 1)``."""
     sense: Tensor
     """``(tiles | 1, columns | 1)``."""
+    far_source: Tensor | None = None
+    """From the right end of each word line to its driver's voltage, ``(tiles | 1, rows | 1)``; None: that end is open."""
+    far_sense: Tensor | None = None
+    """From the top end of each bit line to virtual ground, ``(tiles | 1, columns | 1)``; None: that end is open."""
 
     def tiles(self, first: int, last: int) -> Segments:
         """The wires of tiles ``first`` to ``last - 1``."""
-        return Segments(*(x if x.shape[0] == 1 else x[first:last] for x in self.each()))
+
+        def part(x: Tensor) -> Tensor:
+            return x if x.shape[0] == 1 else x[first:last]
+
+        return Segments(
+            *(part(x) for x in (self.wordline, self.bitline, self.source, self.sense)),
+            far_source=None if self.far_source is None else part(self.far_source),
+            far_sense=None if self.far_sense is None else part(self.far_sense),
+        )
 
     def mirrored(self) -> Segments:
         """The wires of the same array with drivers and sense inputs exchanged.
@@ -78,10 +91,12 @@ class Segments:
             bitline=self.wordline.mT.flip(-1, -2),
             source=self.sense.flip(-1),
             sense=self.source.flip(-1),
+            far_source=None if self.far_sense is None else self.far_sense.flip(-1),
+            far_sense=None if self.far_source is None else self.far_source.flip(-1),
         )
 
-    def each(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.wordline, self.bitline, self.source, self.sense
+    def each(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
+        return self.wordline, self.bitline, self.source, self.sense, self.far_source, self.far_sense
 
 
 def segments(wires: Wires, shape: tuple[int, ...], device: torch.device) -> Segments:

@@ -10,7 +10,7 @@ from truejoule.accelerators.sata.area import floorplan
 from truejoule.accelerators.sata.dataflow import Amount, Demand, demand, input_bits, planes, valid_products
 from truejoule.accelerators.sata.design import Structure
 from truejoule.accelerators.sata.mapping import memory_prices
-from truejoule.accelerators.sata.memory import Moves, moves, residual_bits, stored_neurons
+from truejoule.accelerators.sata.memory import Moves, beside, moves, residual_bits, residual_held, stored_neurons
 from truejoule.accelerators.sata.parts import Parts, parts_of
 from truejoule.accelerators.sata.timing import Spent, schedule, spent
 from truejoule.components import dram, logic
@@ -35,7 +35,7 @@ def corrected_cost(mapping: Placed, activity: Activity, work: Work, s: Structure
     demands = {layer.name: demand(layer, s, out_bits(workload, layer, s)) for layer in workload.multiplying}
     moved = moves(workload, s, demands)
     stored, spilled = stored_neurons(workload, s)
-    membranes = _membranes_behind(workload, stored, s.membrane_bits * spilled)
+    also = beside(workload, s)
     entries: list[Entry] = []
     times: dict[str, Spent] = {}
     floor = 0.0
@@ -44,7 +44,7 @@ def corrected_cost(mapping: Placed, activity: Activity, work: Work, s: Structure
         shares = seen.patch_density() if s.skip_silent and layer.op == "conv" else (1.0,) * layer.steps
         operations = work.get(layer.name, {}).get("accumulates") or _operations(layer, seen, s)
         crossing = trips.dram(needs)
-        crossing = Amount(crossing.once, crossing.step + membranes.get(layer.name, 0.0))
+        crossing = Amount(crossing.once, crossing.step + also.get(layer.name, 0.0))
         times[layer.name] = spent(needs.cycles, crossing, shares, s)
         entries += _array(layer, operations, times[layer.name], parts, s)
         entries += _buffers(layer, needs, trips, shares, prices)
@@ -52,10 +52,10 @@ def corrected_cost(mapping: Placed, activity: Activity, work: Work, s: Structure
         entries += _standing(layer, times[layer.name], parts, prices, bool(stored), s)
         assert parts.accumulate.gated is not None
         floor += math.fsum(operations) * (parts.accumulate.gated.low + parts.accumulate.ungated.low)
-    digital = _Digital(s, parts)
+    units = _beside(s)
     for layer in workload.layers:
         if not layer.multiplies:
-            entries += digital.entries(layer)
+            entries += _digital(layer, s, parts, units)
             entries += _membranes(layer, stored, spilled, s, prices, edge)
             entries += _residual(layer, workload, s, prices, edge)
     plan = schedule(workload, times, s)
@@ -121,7 +121,8 @@ def _array(layer: Layer, operations: Counts, time: Spent, parts: Parts, s: Struc
     if s.pe == "spike" and planes(layer, s) > 1:
         shift = logic.register(s.accumulator_bits, s.at)
         count = float(layer.macs * planes(layer, s))
-        entries.append(charge(shift, name, "accumulate", "weight shifted", (count,) * steps))
+        shifts = (count,) * steps if s.lanes == 1 else count * math.ceil(steps / s.time_window)
+        entries.append(charge(shift, name, "accumulate", "weight shifted", shifts))
     return entries
 
 
@@ -187,17 +188,6 @@ def _standing(layer: Layer, time: Spent, parts: Parts, prices: Prices, membranes
     ]
 
 
-def _membranes_behind(workload: Workload, stored: Mapping[str, int], bits: float) -> dict[str, float]:
-    """Bits of spilled membranes per step, at the layer with weights that feeds the neurons (the last one before them)."""
-    found: dict[str, float] = {}
-    order = {layer.name: i for i, layer in enumerate(workload.layers)}
-    for name, neurons in stored.items():
-        before = [layer.name for layer in workload.multiplying if order[layer.name] < order[name]]
-        if before:
-            found[before[-1]] = found.get(before[-1], 0.0) + 2 * neurons * bits
-    return found
-
-
 def _membranes(
     layer: Layer, stored: Mapping[str, int], spilled: float, s: Structure, prices: Prices, edge: Coefficient
 ) -> list[Entry]:
@@ -218,9 +208,8 @@ def _residual(layer: Layer, workload: Workload, s: Structure, prices: Prices, ed
     if layer.op != "add":
         return []
     bits = residual_bits(layer, workload, s)
-    held = bits * (1 if s.time_outermost else layer.steps) <= 0.5 * s.output_buffer
     counts = (float(bits),) * layer.steps
-    if not held:
+    if not residual_held(layer, workload, s):
         return [charge(edge, layer.name, "dram", "residual bit written and read", tuple(2 * c for c in counts))]
     buffer = prices["output buffer"]
     return [
@@ -229,40 +218,43 @@ def _residual(layer: Layer, workload: Workload, s: Structure, prices: Prices, ed
     ]
 
 
-class _Digital:
-    """Norm, neurons, activations, pooling and residual adds, on the way out of the array; prices are looked up once."""
+def _beside(s: Structure) -> dict[str, Coefficient]:
+    """Prices of the units on the way out of the array."""
+    wide = s.neuron_bits
+    add, compare = (of(wide, s.at, anchor="sata-28") for of in (logic.add, logic.compare))
+    return {
+        "add": add,
+        "compare": compare,
+        "norm": logic.multiply(wide, s.at, anchor="sata-28").plus(add, "scale and offset"),
+        "merge": logic.and_gate(1, s.at),
+        "neuron": add.plus(compare, "neuron update beside the array"),
+    }
 
-    def __init__(self, s: Structure, parts: Parts) -> None:
-        self.s, self.parts = s, parts
-        wide = s.neuron_bits
 
-        def sata(of: object) -> Coefficient:
-            return of(wide, s.at, anchor="sata-28")  # type: ignore[operator]
+def _digital(layer: Layer, s: Structure, parts: Parts, prices: Mapping[str, Coefficient]) -> list[Entry]:
+    """Norm, neurons, activations, pooling and residual adds, on the way out of the array."""
+    counts = (float(layer.outputs),) * layer.steps
 
-        self.add, self.compare = sata(logic.add), sata(logic.compare)
-        self.norm = sata(logic.multiply).plus(self.add, "scale and offset")
-        self.either = logic.and_gate(1, s.at)
+    def one(price: Coefficient, component: str, action: str, each: int = 1) -> list[Entry]:
+        return [charge(price, layer.name, component, action, tuple(c * each for c in counts))]
 
-    def entries(self, layer: Layer) -> list[Entry]:
-        counts = (float(layer.outputs),) * layer.steps
-        unit = self.parts.neuron
-        mine = "neuron" if self.s.pe == "spike" else "relu"
-        if layer.op == mine:
-            price = unit.update if self.s.lif_gated else unit.gated
-            return [charge(price, layer.name, "neuron unit", "operation", counts)] if price is not None else []
-        if layer.op == "neuron":
-            beside = self.add.plus(self.compare, "neuron update beside the array")
-            return [charge(beside, layer.name, "neuron unit", "operation", counts)]
-        if layer.op in ("relu", "sign"):
-            return [charge(self.compare, layer.name, "activation", "comparison", counts)]
-        if layer.op == "norm":
-            return [charge(self.norm, layer.name, "batch norm", "scale and offset", counts)]
-        if layer.op == "add":
-            return [charge(self.add, layer.name, "residual add", "addition", counts)]
-        if layer.op in ("max_pool", "avg_pool"):
-            window = max(math.prod(layer.kernel) - 1, 1)
-            spikes = layer.op == "max_pool" and input_bits(layer, self.s) == 1
-            price = self.either if spikes else self.compare if layer.op == "max_pool" else self.add
-            action = "spike merged" if spikes else "comparison" if layer.op == "max_pool" else "addition"
-            return [charge(price, layer.name, "pooling", action, tuple(c * window for c in counts))]
-        return []
+    if layer.op == ("neuron" if s.pe == "spike" else "relu"):
+        price = parts.neuron.update if s.lif_gated else parts.neuron.gated
+        return one(price, "neuron unit", "operation") if price is not None else []
+    if layer.op == "neuron":
+        return one(prices["neuron"], "neuron unit", "operation")
+    if layer.op in ("relu", "sign"):
+        return one(prices["compare"], "activation", "comparison")
+    if layer.op == "norm":
+        return one(prices["norm"], "batch norm", "scale and offset")
+    if layer.op == "add":
+        return one(prices["add"], "residual add", "addition")
+    window = max(math.prod(layer.kernel) - 1, 1)
+    if layer.op == "avg_pool":
+        return one(prices["add"], "pooling", "addition", window)
+    if layer.op == "max_pool":
+        spikes = input_bits(layer, s) == 1
+        return one(
+            prices["merge" if spikes else "compare"], "pooling", "spike merged" if spikes else "comparison", window
+        )
+    return []

@@ -97,7 +97,7 @@ def planes(layer: Layer, s: Structure) -> int:
     """Cycles that one product takes: a spike PE adds the shifted weight once per input bit, in a positive and a negative pass if signed."""
     bits = input_bits(layer, s)
     if s.pe == "mac":
-        return math.ceil(bits / s.operand_bits)
+        return math.ceil(bits / s.input_bits)
     return count_planes(bits - int(layer.inputs_signed and bits > 1), layer.inputs_signed)
 
 
@@ -189,12 +189,10 @@ def _temporal_parallel(layer: Layer, s: Structure, out_bits: int) -> Demand:
     count = sum(n for _, n in passes)
     streams = g * p * math.ceil(kg / s.columns)
     inputs = streams * sum(n * _words(w * input_bits(layer, s) * t, s.buffer_word) for t, n in passes)
-    outputs = p * sum(
-        n * m * _words(c * out_bits * t, BYTE) for t, n in passes for c, m in _blocks(kg, s.columns, g)
-    )
+    outputs = p * sum(n * m * _words(c * out_bits * t, BYTE) for t, n in passes for c, m in _blocks(kg, s.columns, g))
     cycles = count * (folds * w * planes(layer, s) + skew) + drain
-    once = (Amount(once=v) for v in (cycles, inputs, count * weights, outputs))
-    return Demand(folds, *once, Amount(), 0.0)
+    once = [Amount(once=v) for v in (cycles, inputs, count * weights, outputs)]
+    return Demand(folds, once[0], once[1], once[2], once[3], Amount(), 0.0)
 
 
 def _weight_stationary(layer: Layer, s: Structure, out_bits: int) -> Demand:
@@ -234,8 +232,6 @@ def _parallel_time_batching(layer: Layer, s: Structure, out_bits: int) -> Demand
     cycles = g * p * (down * work * w * planes(layer, s) + kg * across + total * down) - 2 * folds
     inputs = g * p * down * sum(n * _words(w * input_bits(layer, s) * t, s.buffer_word) for t, n in windows)
     weights = layer.out_channels * p * across * _words(w * weight_bits(layer, s), s.buffer_word)
-    outputs = p * sum(
-        n * m * _words(r * out_bits * t, BYTE) for t, n in windows for r, m in _blocks(kg, s.rows, g)
-    )
-    once = (Amount(once=v) for v in (cycles + drain, inputs, weights, outputs))
-    return Demand(folds, *once, Amount(), 0.0)
+    outputs = p * sum(n * m * _words(r * out_bits * t, BYTE) for t, n in windows for r, m in _blocks(kg, s.rows, g))
+    once = [Amount(once=v) for v in (cycles + drain, inputs, weights, outputs)]
+    return Demand(folds, once[0], once[1], once[2], once[3], Amount(), 0.0)

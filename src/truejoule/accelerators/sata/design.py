@@ -55,7 +55,7 @@ class Structure:
     clock: Annotated[float, Unit("Hz")] = _is("clock frequency")
     rows: int = _is("rows of the array")
     columns: int = _is("columns of the array")
-    operand_bits: int = _is("widest weight that a PE takes (and widest input of a mac PE)")
+    operand_bits: int = _is("widest weight that a PE takes")
     adder_bits: int = _is("width of the adder of a PE")
     accumulator_bits: int = _is("width of the accumulator; sums beyond it saturate")
     neuron_bits: int = _is("datapath of the LIF or ReLU unit")
@@ -65,7 +65,7 @@ class Structure:
     neurons_per_lif: int = _is("neurons in neighbouring channels that share one LIF unit (C#n of EfficientLIF-Net)")
     lif_gated: bool = _is("whether LIF and ReLU units are clocked for updates only; false: in every cycle")
     weight_bits: int = _is("width to which weights are rounded that are not integers already")
-    input_bits: int = _is("width of real-valued inputs (images, ReLU activations)")
+    input_bits: int = _is("width of real-valued inputs (images, ReLU activations), and of the inputs of a mac PE")
     output_bits: int = _is("width of a value leaving the chip")
     input_scratchpad: Bits = _is("input scratchpad of a PE, clocked in every cycle")
     weight_scratchpad: Bits = _is("weight scratchpad of a PE, clocked for operations only")
@@ -86,7 +86,7 @@ class Structure:
     @property
     def at(self) -> Node:
         """The node with its supply."""
-        return Node(self.node * 1e9, self.supply)
+        return Node(round(self.node * 1e9, 6), self.supply)
 
     @property
     def pes(self) -> int:
@@ -131,6 +131,10 @@ class SATA:
     structure: Structure
     released: Released | None
 
+    @property
+    def as_published(self) -> bool:
+        return self.released is not None
+
     def map(self, workload: Workload) -> mappings.Mapping:
         from truejoule.accelerators.sata.mapping import place_layers
 
@@ -158,7 +162,7 @@ class SATA:
 
     def alternatives(self) -> Mapping[str, SATA]:
         s = self.structure
-        if s.accounting == "released" or s.pe == "mac":
+        if self.as_published or s.pe == "mac":
             return {}
         if s.dataflow == "output_stationary":
             return {
@@ -177,9 +181,9 @@ class SATA:
         return replace(self, structure=replace(self.structure, **changes))  # type: ignore[arg-type]
 
     def ann_twin(self, bits: int = 8) -> SATA:
-        """The array of the same shape, node, buffers and DRAM with multipliers of ``bits``, ReLU and the scratchpads of the Eyeriss-like run.
+        """The array of the same shape, node, buffers and DRAM with multipliers (weights by inputs of ``bits``), ReLU and larger scratchpads.
 
-        Scratchpads hold as many words as those of the released ANN run (96 inputs and partial sums, 224 weights of 8 bits).
+        Scratchpads hold the words of the released ANN run: 72 inputs, 224 weights, 24 B of partial sums. Weights stay as wide as here.
         """
         if not 1 <= bits <= 8:
             raise InputError(
@@ -190,15 +194,13 @@ class SATA:
             dataflow="output_stationary",
             time_window=1,
             skip_silent=False,
-            operand_bits=bits,
-            weight_bits=bits,
             input_bits=bits,
             adder_bits=24,
             accumulator_bits=24,
             neurons_per_lif=1,
             input_scratchpad=72.0 * bits,
-            partial_scratchpad=24.0 * bits,
-            weight_scratchpad=224.0 * bits,
+            partial_scratchpad=24.0 * 8,
+            weight_scratchpad=224.0 * self.structure.operand_bits,
         )
         return replace(twin, name=f"{self.name} ANN twin, {bits} bit", title=f"{self.title}, ANN twin, {bits} bit")
 

@@ -96,12 +96,11 @@ def _warnings(workload: Workload, s: Structure) -> tuple[str, ...]:
     host = [layer.name for layer in workload.layers if layer.op == "host"]
     other = "relu" if s.pe == "spike" else "neuron"
     strange = [layer.name for layer in workload.layers if layer.op == other]
-    beyond = [
-        f"{name} ({key})" for name, of in memory_prices(s).items() for key, c in of.items() if "extrapolated" in c.source
-    ]
-    prices = memory_prices(s)
+    keeps = s.time_outermost and workload.time_steps > 1
+    used = {name: of for name, of in memory_prices(s).items() if keeps or name != "membrane memory"}
+    beyond = [f"{name} ({key})" for name, of in used.items() for key, c in of.items() if "extrapolated" in c.source]
     if not 22 <= s.at.nm <= 45:
-        beyond += [f"leakage of {name}" for name in prices]
+        beyond += [f"leakage of {name}" for name in used]
     found = [
         (real, f"real-valued weights are rounded to {s.weight_bits} bits: {some(real)}"),
         (host, f"runs on the host and is not costed: {some(host)}"),
@@ -115,6 +114,10 @@ def _released_warnings(workload: Workload, s: Structure) -> tuple[str, ...]:
     from truejoule.accelerators.sata.released import in_tables
 
     beyond = [layer.name for layer in workload.multiplying if not in_tables(layer, s)]
-    if not beyond:
-        return ()
-    return (f"DRAM input reads are not in the released files and follow a simple buffer rule: {some(beyond)}",)
+    other, mine = ("relu", "LIF") if s.pe == "spike" else ("neuron", "ReLU")
+    strange = [layer.name for layer in workload.layers if layer.op == other]
+    found = [
+        (beyond, f"DRAM input reads are not in the released files and follow a simple buffer rule: {some(beyond)}"),
+        (strange, f"the released account charges every output as one of its {mine} units: {some(strange)}"),
+    ]
+    return tuple(text for names, text in found if names)

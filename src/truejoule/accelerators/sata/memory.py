@@ -66,9 +66,7 @@ def moves(workload: Workload, s: Structure, demands: Mapping[str, Demand]) -> di
     return found
 
 
-def _layer(
-    layer: Layer, s: Structure, resident: bool, first: bool, written: bool, over: float
-) -> Moves:
+def _layer(layer: Layer, s: Structure, resident: bool, first: bool, written: bool, over: float) -> Moves:
     weights = layer.weights * weight_bits(layer, s)
     one_map = layer.inputs * input_bits(layer, s)
     still = first and input_bits(layer, s) > 1 and layer.steps > 1
@@ -118,7 +116,30 @@ def stored_neurons(workload: Workload, s: Structure) -> tuple[dict[str, int], fl
 
 
 def residual_bits(layer: Layer, workload: Workload, s: Structure) -> int:
-    """Bits of the operand of a residual addition that waits while the other one is computed."""
-    sources = [name for name in workload.sources(layer.name) if name != "input"]
-    widths = [1 if workload[name].op == "neuron" else s.accumulator_bits for name in sources]
-    return layer.outputs * min(widths, default=s.accumulator_bits)
+    """Bits of the operand of a residual addition that waits while the other one is computed: the narrower one."""
+    widths = {"neuron": 1, "sign": 1, "relu": s.input_bits}
+    sources = [workload[name].op for name in workload.sources(layer.name) if name != "input"]
+    return layer.outputs * min((widths.get(op, s.accumulator_bits) for op in sources), default=s.accumulator_bits)
+
+
+def residual_held(layer: Layer, workload: Workload, s: Structure) -> bool:
+    """Whether half the output buffer holds the waiting operand (of all time steps, if time is not outermost)."""
+    return residual_bits(layer, workload, s) * (1 if s.time_outermost else layer.steps) <= 0.5 * s.output_buffer
+
+
+def beside(workload: Workload, s: Structure) -> dict[str, float]:
+    """Bits per time step that cross the edge beside weights and maps (spilled membranes, residual operands, the answer), at the layer with weights
+    during which they do."""
+    stored, spilled = stored_neurons(workload, s)
+    found: dict[str, float] = {}
+    current = workload.multiplying[0].name
+    for layer in workload.layers:
+        bits = 2.0 * stored.get(layer.name, 0) * s.membrane_bits * spilled
+        if layer.op == "add" and not residual_held(layer, workload, s):
+            bits += 2.0 * residual_bits(layer, workload, s)
+        if layer.multiplies:
+            current = layer.name
+            if all(e.source != layer.name for e in workload.edges):
+                bits += layer.outputs * s.output_bits
+        found[current] = found.get(current, 0.0) + bits
+    return found

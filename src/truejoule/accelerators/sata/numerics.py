@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from truejoule.accelerators.sata.dataflow import input_bits, weight_bits
+from truejoule.accelerators.sata.dataflow import planes as cycles_per_product
 from truejoule.accelerators.sata.design import Structure
 from truejoule.network import Call, Network
 from truejoule.numerics.deployed import Deployed, Tally
@@ -117,7 +118,7 @@ class ArrayLayer(nn.Module):
         """Gated operations of the batch: (ones of the) inputs times the outputs that they reach, zero padding left out."""
         layer, s = self.layer, self.structure
         if s.pe == "mac":
-            planes = [(codes != 0).to(codes.dtype)]
+            planes = [(codes != 0).to(codes.dtype)] * cycles_per_product(layer, s)
         else:
             planes = [plane for _, plane in bit_planes(codes, grid.bits, grid.signed)]
         active = torch.stack(planes).sum(0)

@@ -7,6 +7,7 @@ operation. A register file of n bytes is n 8-bit registers, all clocked together
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from truejoule.accelerators.sata.design import Structure
@@ -15,7 +16,7 @@ from truejoule.components.coefficient import Coefficient
 from truejoule.components.neuron_unit import Unit
 from truejoule.components.technology import Node
 
-Kernels = list[tuple[logic.Kernel, int, float]]
+Kernels = list[tuple[logic.Kernel, float, float]]
 """Kernel, width, how many."""
 
 
@@ -42,8 +43,14 @@ def parts_of(s: Structure, node: Node) -> Parts:
             leak=s.leak,
         )
     else:
-        always = [("register", word, 2), ("register", wide, 1), ("adder", s.adder_bits, 1)]
-        on_operation: Kernels = [("multiplier", word, 1), ("register", wide, 1)]
+        always = [
+            ("register", word, 1),
+            ("register", s.input_bits, 1),
+            ("register", wide, 1),
+            ("adder", s.adder_bits, 1),
+        ]
+        # Operands of unequal width: the geometric mean is looked up, as in components.logic.multiply.
+        on_operation: Kernels = [("multiplier", math.sqrt(word * s.input_bits), 1), ("register", wide, 1)]
         accumulate = unit("multiply-accumulate", always, on_operation, node)
         neuron = neuron_unit.relu_unit(node, datapath_bits=s.neuron_bits)
     free, gated = _bytes(s.input_scratchpad + s.partial_scratchpad), _bytes(s.weight_scratchpad)
@@ -53,11 +60,11 @@ def parts_of(s: Structure, node: Node) -> Parts:
 def unit(name: str, always: Kernels, on_operation: Kernels, node: Node) -> Unit:
     """A unit of kernels that are clocked always, and of others clocked for operations only."""
 
-    def total(label: str, of: object, parts: Kernels) -> Coefficient:
-        found = [
-            of(kernel, bits, node).scaled(count, f"{count:g} of them" if count != 1 else f"a {kernel}")  # type: ignore[operator]
-            for kernel, bits, count in parts
-        ]
+    def total(label: str, of: Callable[..., Coefficient], parts: Kernels) -> Coefficient:
+        found = []
+        for kernel, bits, count in parts:
+            one = of(kernel, bits, node)
+            found.append(one if count == 1 else one.scaled(count, f"x {count:g}"))
         return logic.together(label, found)
 
     both = always + on_operation

@@ -67,8 +67,10 @@ def pixels(layer: Layer) -> int:
     """Output positions of the unpadded convolution."""
     if layer.op == "linear":
         return 1
-    sides = zip(layer.input_shape[1:], layer.kernel[2 - len(layer.input_shape[1:]) :], layer.stride, strict=False)
-    return math.prod(max(math.ceil((side - kernel + stride) / stride), 1) for side, kernel, stride in sides)
+    sides = layer.input_shape[1:]
+    unused = 2 - len(sides)
+    axes = zip(sides, layer.kernel[unused:], layer.stride[unused:], strict=True)
+    return math.prod(max(math.ceil((side - kernel + stride) / stride), 1) for side, kernel, stride in axes)
 
 
 def cycles(layer: Layer, s: Structure) -> tuple[int, int]:
