@@ -24,9 +24,14 @@ RUNS = Path("truejoule-runs")
 
 @app.command
 def demo(
-    *, samples: int = 1000, on: Sequence[str] = ("spikeflow",), seeds: int = 1, out: Path = RUNS, json_: Json = False
+    *,
+    samples: int = 1000,
+    on: Sequence[str] = ("spikeflow", "sata"),
+    seeds: int = 1,
+    out: Path = RUNS,
+    json_: Json = False,
 ) -> None:
-    """Put the bundled trained spiking network and real images on a machine and write a report. Works offline.
+    """Put the bundled trained spiking network and real images on the machines and write reports. Works offline.
 
     Parameters
     ----------

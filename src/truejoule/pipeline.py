@@ -204,7 +204,7 @@ def _warnings(mapping: Sequence[str], chips: Sequence[ChipRun], cost: Cost) -> t
     outside = [f"{name} {100 * share:.1f} %" for name, share in first.overflow.items() if share > 0.001]
     noisy = [f"{name} {snr:.1f} dB" for name, snr in first.snr_db.items() if snr < 10]
     for names, text in (
-        (saturated, "conversions outside the range of the converters"),
+        (saturated, "values outside the range of their converters or accumulators"),
         (outside, "inputs outside the integer grid seen in the first batch"),
         (noisy, "layers computed with a low signal-to-noise ratio"),
     ):

@@ -32,11 +32,14 @@ class Accelerator(Protocol):
     as_published : whether its account follows a published model with its slips, instead of what the machine would do.
     """
 
-    name: str
-    title: str
-    summary: str
-    parameters: tuple[Parameter, ...]
-
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def summary(self) -> str: ...
+    @property
+    def parameters(self) -> tuple[Parameter, ...]: ...
     @property
     def as_published(self) -> bool: ...
 

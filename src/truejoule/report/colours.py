@@ -31,9 +31,17 @@ FAMILIES = {
 
 COMPONENTS = {
     "converter": ("adc", "sense amplifier", "dac"),
-    "array": ("crossbar", "array", "pe", "mac", "core"),
+    "array": ("crossbar", "array", "pe", "mac", "core", "accumulate"),
     "driver": ("row driver", "column mux", "word line", "bit line"),
-    "buffer": ("tile buffer", "global buffer", "temporary buffer", "scratch-pad", "weight memory", "input memory"),
+    "buffer": (
+        "tile buffer",
+        "global buffer",
+        "temporary buffer",
+        "scratchpads",
+        "weight buffer",
+        "input buffer",
+        "output buffer",
+    ),
     "interconnect": ("h-tree", "noc", "router", "link"),
     "logic": ("shift-add", "diff", "batch norm", "accumulator", "pooling", "adder tree", "diff and accumulators"),
     "neuron": ("membrane memory", "neuron unit"),
