@@ -10,7 +10,7 @@ from truejoule.errors import InvariantError
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One layer in one time step.
+    """One layer in one time step, or in all steps up to ``step`` on a machine that works on them together.
 
     Attributes
     ----------

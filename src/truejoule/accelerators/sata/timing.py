@@ -51,8 +51,8 @@ def spent(cycles: Amount, dram: Amount, shares: tuple[float, ...], s: Structure)
 def schedule(workload: Workload, times: Mapping[str, Spent], s: Structure) -> Schedule:
     """Slots of all layers with weights; neurons, norms and pooling hide behind the array.
 
-    With time outermost every step runs through all layers. Otherwise a layer finishes all its time steps before the next one starts, and its
-    steps share one slot.
+    With time outermost every step runs through all layers. Otherwise a layer works on all its time steps together before the next one starts:
+    one slot, which ends with the last step.
     """
     slots: list[Slot] = []
     now = 0.0
@@ -68,7 +68,6 @@ def schedule(workload: Workload, times: Mapping[str, Spent], s: Structure) -> Sc
         for layer in workload.multiplying:
             spent = times[layer.name]
             end = now + spent.wall_s
-            busy = min(spent.busy_s, end - now) / layer.steps
-            slots += [Slot(layer.name, step, now, end, busy) for step in range(layer.steps)]
+            slots.append(Slot(layer.name, layer.steps - 1, now, end, min(spent.busy_s, end - now)))
             now = end
     return Schedule(tuple(slots), now, 1.0 / s.clock)
