@@ -14,3 +14,4 @@ from truejoule.network.probe import UnknownNeuron as UnknownNeuron
 from truejoule.network.probe import probe as probe
 from truejoule.network.recorder import ActivityRecorder as ActivityRecorder
 from truejoule.network.state import reset as reset
+from truejoule.network.training_step import training_step as training_step

@@ -90,7 +90,7 @@ class Network:
         target = module if module is not None else self.module
         check_input(x, self.example, self.timing.time_axis)
         with evaluating(target):
-            self._reset(target)
+            self.restart(target)
             try:
                 return interpret(
                     target,
@@ -103,7 +103,7 @@ class Network:
                     forward=stepper(target, self.timing) if self.timing.outer else None,
                 )
             finally:
-                self._reset(target)
+                self.restart(target)
 
     def recorder(self) -> ActivityRecorder:
         """A fresh recorder of activity; its ``on_layer`` goes into ``run``."""
@@ -136,7 +136,8 @@ class Network:
         """The same network with another module of the same structure."""
         return replace(self, module=module)
 
-    def _reset(self, module: nn.Module) -> None:
+    def restart(self, module: nn.Module) -> None:
+        """Put the neurons of ``module`` (the network's own, or a copy) into their initial state."""
         reset(module)
         self.start.restore(module)
 
@@ -154,7 +155,7 @@ def drift(network: Network) -> None:
     InputError : when they differ (a module that is not deterministic, or looks at who calls it).
     """
     with evaluating(network.module):
-        network._reset(network.module)
+        network.restart(network.module)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             plain = (
@@ -162,7 +163,7 @@ def drift(network: Network) -> None:
                 if not network.timing.outer
                 else stepper(network.module, network.timing)(network.example)
             )
-        network._reset(network.module)
+        network.restart(network.module)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         seen = network.run(network.example, Call.compute)
