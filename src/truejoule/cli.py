@@ -104,6 +104,7 @@ def evaluate(
     on: Sequence[str] = ("spikeflow",),
     set: Sequence[str] = (),
     calibration: str | None = None,
+    training_loss: str | None = None,
     samples: int = 1000,
     seeds: int = 1,
     device: str = "cpu",
@@ -126,6 +127,8 @@ def evaluate(
         override of a machine parameter, such as adc_bits=5 or "r_on=10 kohm"
     calibration
         file.py:name of a loader for converter ranges; by default the first 64 samples of the data
+    training_loss
+        file.py:name of a loss of (outputs, labels); adds the energy of a training step
     samples
         samples to score
     seeds
@@ -139,10 +142,10 @@ def evaluate(
     out
         folder for the run folders
     """
-    from truejoule.network.load import load_object
+    from truejoule.network.load import load_function, load_module, load_object
 
     _evaluate(
-        load_object(net),
+        load_module(net),
         load_object(data),
         on,
         name=None,
@@ -153,6 +156,7 @@ def evaluate(
         out=out,
         json_=json_,
         overrides=set,
+        training_loss=load_function(training_loss) if training_loss else None,
         time_steps=time_steps,
         time_axis=time_axis,
     )
@@ -225,6 +229,7 @@ HEADLINES = (
     "latency_s",
     "area_m2",
     "edp_js",
+    "training",
     "by_component",
     "by_layer",
     "warnings",

@@ -9,10 +9,10 @@ from typing import Any
 
 from truejoule.accelerators.mapping import Mapping as Placed
 from truejoule.accelerators.preset import Parameter
-from truejoule.cost import Cost, Ledger
+from truejoule.cost import Cost, Ledger, TrainingCost
 from truejoule.errors import InputError
 from truejoule.units import format_si
-from truejoule.workload import Activity, Workload
+from truejoule.workload import Activity, TrainingSparsity, Workload
 
 SCHEMA = 1
 """Version of the JSON form."""
@@ -93,6 +93,14 @@ class DropMap:
 
 
 @dataclass(frozen=True, slots=True)
+class Training:
+    """One training step of one sample on the machine: its energy, and the zeros of a real step that it is computed with."""
+
+    cost: TrainingCost
+    sparsity: TrainingSparsity
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """One network on one machine.
 
@@ -105,6 +113,7 @@ class Evaluation:
     ideal_cost : of the activity of the ideal network on the same machine.
     alternatives : cost of the same measured activity under other accountings, by description.
     workload, mapping : what was asked and where it went; the workload carries the ideal activity.
+    training : energy of a training step, ``None`` where no loss was given.
     parameters : of the machine, with sources.
     warnings : everything a reader should know, each once.
     provenance : versions, seeds, samples, device, wall time.
@@ -123,6 +132,7 @@ class Evaluation:
     workload: Workload
     mapping: Placed
     drops: tuple[DropMap, ...]
+    training: Training | None
     parameters: tuple[Parameter, ...]
     warnings: tuple[str, ...]
     provenance: Mapping[str, Any]

@@ -139,6 +139,7 @@ def as_json(e: Evaluation) -> dict[str, Any]:
         "drops": [
             {"layer": d.layer, "loss": [list(row) for row in d.loss], "mean": d.mean, "worst": d.worst} for d in e.drops
         ],
+        "training": _training(e),
         "chips": [
             {
                 "seed": c.seed,
@@ -217,4 +218,19 @@ def _proxy(e: Evaluation) -> dict[str, Any]:
         "energy_j": operations * accumulate.value,
         "per_operation_j": accumulate.value,
         "source": accumulate.source,
+    }
+
+
+def _training(e: Evaluation) -> dict[str, Any] | None:
+    if e.training is None:
+        return None
+    ledger, sparsity = e.training.cost.ledger, e.training.sparsity
+    return {
+        "origin": sparsity.origin,
+        "note": e.training.cost.note,
+        "energy_j": ledger.total_j,
+        "energy_band_j": list(ledger.band_j),
+        "by_component": ledger.by("component"),
+        "by_layer": ledger.by("layer"),
+        "zeros": {kind: dict(getattr(sparsity, kind)) for kind in ("spike", "membrane_gradient", "surrogate")},
     }

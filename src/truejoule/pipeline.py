@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from truejoule.accelerators.accelerator import Accelerator
 from truejoule.cost import Cost
 from truejoule.errors import InputError, some
-from truejoule.evaluation import Accuracy, ChipRun, DropMap, Evaluation
+from truejoule.evaluation import Accuracy, ChipRun, DropMap, Evaluation, Training
 from truejoule.mitigation import Mitigation, Plan, apply
 from truejoule.mitigation.plan import STAGES
 from truejoule.samples import CALIBRATION_SAMPLES, calibration_batches, device_of, labelled, scores
@@ -41,6 +41,7 @@ def evaluate(
     samples: int | None = DEFAULT_SAMPLES,
     seeds: Sequence[int] = (0,),
     device: str = "cpu",
+    training_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     time_steps: int | None = None,
     time_axis: int | None = None,
     name: str | None = None,
@@ -56,6 +57,7 @@ def evaluate(
     calibration : batches on which converter ranges are set; by default the inputs of the first 64 samples of ``data``.
     samples : how many samples are scored, ``None`` for all.
     seeds : one physical chip each.
+    training_loss : takes outputs and labels; with it the energy of one training step is given too, with the zeros of a real step.
     time_steps, time_axis : see ``observe``.
 
     Raises
@@ -78,6 +80,8 @@ def evaluate(
     plan = apply(apply(plan, mitigations, "network"), mitigations, "accelerator")
     require_supported(plan.network.workload)
     mapping = plan.accelerator.map(plan.network.workload)
+
+    training = _training(plan, batches[0], training_loss) if training_loss is not None else None
 
     report = progress or (lambda stage, done, total: None)
     recorder = plan.network.recorder()
@@ -115,10 +119,20 @@ def evaluate(
         workload=plan.network.workload.with_activity(activity),
         mapping=mapping,
         drops=drops,
+        training=training,
         parameters=plan.accelerator.parameters,
         warnings=_warnings(mapping.warnings, chips, cost),
         provenance=_provenance(len(labels), seeds, device, calibration is None, time.perf_counter() - started),
     )
+
+
+def _training(plan: Plan, batch: tuple[Tensor, Tensor], loss: Callable[[Tensor, Tensor], Tensor]) -> Training:
+    """A real training step, priced."""
+    from truejoule.network import training_step
+
+    x, y = batch
+    sparsity = training_step(plan.network, x, y.to(x.device), loss)
+    return Training(plan.accelerator.training(plan.network.workload, sparsity), sparsity)
 
 
 def _chip_run(seed: int, answers: Tensor, ideal: Tensor, labels: Tensor, measured: Measurement, cost: Cost) -> ChipRun:

@@ -96,6 +96,10 @@ def show_evaluations(
                 f"  with {other['description']}: {format_si(other['energy_j'], 'J')}, {format_si(other['area_m2'], 'm2')}",
                 style="dim",
             )
+        if evaluation["training"] is not None:
+            console.print(f"\nOne training step of one sample, zeros {evaluation['training']['origin']}:", style="bold")
+            console.print(evaluation["training"]["note"], style="dim", soft_wrap=True)
+            console.print(breakdown(evaluation["training"], "component"))
         console.print(f"\n{evaluation['verdict']}", style="bold", soft_wrap=True)
         for warning in evaluation["warnings"]:
             console.print(f"warning: {warning}", style="yellow", soft_wrap=True)

@@ -131,3 +131,27 @@ def test_no_verdict_about_an_as_published_account(evaluation):
     }
     lines = verdicts([evaluation, released])
     assert len(lines) == 1 and "no verdict" in lines[0] and "as released follows a published model" in lines[0]
+
+
+def test_training_step_is_shown_with_its_note(evaluation):
+    training = {
+        "origin": "measured on a training step of 5 samples",
+        "note": "other unit energies",
+        "energy_j": 4e-6,
+        "energy_band_j": [4e-6, 4e-6],
+        "by_component": {"forward dram": 1e-6, "backward mac": 3e-6},
+        "by_layer": {"c1": 4e-6},
+        "zeros": {"spike": {"c1": [0.5, 0.7]}, "membrane_gradient": {"c1": [0.1, 0.3]}, "surrogate": {}},
+    }
+    html = page([evaluation | {"training": training}])
+    for text in (
+        "Training step",
+        "4.00 µJ",
+        "other unit energies",
+        "measured on a training step of 5 samples",
+        "75.0",
+        "60.0",
+        "20.0",
+    ):
+        assert text in html
+    assert "-training" not in page([evaluation])

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 from truejoule.accelerators import preset as presets
 from truejoule.accelerators.mapping import Mapping
 from truejoule.accelerators.preset import Parameter, Preset
-from truejoule.cost import Cost
+from truejoule.cost import Cost, TrainingCost
 from truejoule.errors import InputError, did_you_mean
-from truejoule.workload import Activity, Workload
+from truejoule.workload import Activity, TrainingSparsity, Workload
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,6 +68,10 @@ class Accelerator(Protocol):
         calibration : input batches on which ranges are set.
         seed : of this physical chip: its variation and its stuck cells.
         """
+        ...
+
+    def training(self, workload: Workload, sparsity: TrainingSparsity) -> TrainingCost:
+        """Energy of one training step of one sample. Raises ``InputError`` where the machine has no model of training."""
         ...
 
     def alternatives(self) -> Mapping_[str, Accelerator]:

@@ -1,6 +1,7 @@
 """Accounts of energy, time and area. Pure numbers, no torch."""
 
 from truejoule.cost.cost import Cost as Cost
+from truejoule.cost.cost import TrainingCost as TrainingCost
 from truejoule.cost.floorplan import Block as Block
 from truejoule.cost.floorplan import Floorplan as Floorplan
 from truejoule.cost.ledger import Entry as Entry

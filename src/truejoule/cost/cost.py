@@ -55,3 +55,16 @@ class Cost:
     def power_w(self) -> float:
         """Mean power of back-to-back inferences."""
         return self.energy_j / self.schedule.interval_s if self.schedule.interval_s else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingCost:
+    """Energy of one training step of one sample.
+
+    Attributes
+    ----------
+    note : what a reader must know before comparing it with anything.
+    """
+
+    ledger: Ledger
+    note: str

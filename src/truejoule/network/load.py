@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,43 @@ def load_object(reference: str) -> Any:
     ------
     InputError : for a malformed reference, a missing file or name, or an exception in the user's code (with its line).
     """
+    found, name, path = _find(reference)
+    if isinstance(found, nn.Module) or not callable(found):
+        return found
+    try:
+        return found()
+    except Exception as error:
+        raise InputError(
+            f"{name}() failed: {type(error).__name__}: {error}",
+            where=_line(error, path),
+            expected="a module, or a function without arguments that makes one",
+            fix=f"run it alone: python -c 'from {path.stem} import {name}; {name}()'",
+        ) from error
+
+
+def load_function(reference: str) -> Callable[..., Any]:
+    """The function (or other callable) that ``path/to/file.py:name`` names, not called. Errors as for ``load_object``."""
+    found, _, _ = _find(reference)
+    if not callable(found):
+        raise InputError("not a function", where=reference, got=type(found).__name__, expected="a callable")
+    return found
+
+
+def load_module(reference: str) -> nn.Module:
+    """``load_object`` for a network: the object must be, or make, an ``nn.Module``."""
+    found = load_object(reference)
+    if not isinstance(found, nn.Module):
+        raise InputError(
+            "not a network",
+            where=reference,
+            got=type(found).__name__,
+            expected="a torch.nn.Module, or a function that returns one",
+        )
+    return found
+
+
+def _find(reference: str) -> tuple[Any, str, Path]:
+    """Object, name and file of a reference; runs the file."""
     path_text, colon, name = reference.rpartition(":")
     if not colon or not path_text.endswith(".py") or not name.isidentifier():
         raise InputError(
@@ -51,31 +89,7 @@ def load_object(reference: str) -> Any:
             expected="a name defined at its top level",
             fix=did_you_mean(name, public),
         )
-    found = getattr(module, name)
-    if isinstance(found, nn.Module) or not callable(found):
-        return found
-    try:
-        return found()
-    except Exception as error:
-        raise InputError(
-            f"{name}() failed: {type(error).__name__}: {error}",
-            where=_line(error, path),
-            expected="a module, or a function without arguments that makes one",
-            fix=f"run it alone: python -c 'from {path.stem} import {name}; {name}()'",
-        ) from error
-
-
-def load_module(reference: str) -> nn.Module:
-    """``load_object`` for a network: the object must be, or make, an ``nn.Module``."""
-    found = load_object(reference)
-    if not isinstance(found, nn.Module):
-        raise InputError(
-            "not a network",
-            where=reference,
-            got=type(found).__name__,
-            expected="a torch.nn.Module, or a function that returns one",
-        )
-    return found
+    return getattr(module, name), name, path
 
 
 def _run(path: Path, reference: str) -> Any:

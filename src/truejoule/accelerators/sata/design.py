@@ -17,9 +17,9 @@ from truejoule.accelerators import mapping as mappings
 from truejoule.accelerators.preset import Parameter, Preset, Unit, fill
 from truejoule.components.coefficient import Coefficient
 from truejoule.components.technology import Node
-from truejoule.cost import Cost
+from truejoule.cost import Cost, TrainingCost
 from truejoule.errors import InputError, did_you_mean
-from truejoule.workload import Activity, Workload
+from truejoule.workload import Activity, TrainingSparsity, Workload
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -159,6 +159,14 @@ class SATA:
         from truejoule.accelerators.sata.numerics import deploy
 
         return deploy(network, self.structure, calibration, self.name)
+
+    def training(self, workload: Workload, sparsity: TrainingSparsity) -> TrainingCost:
+        from truejoule.accelerators.sata.training import NOTE, training_ledger
+
+        accounting = "released-fixed" if self.as_published else "corrected"
+        return TrainingCost(
+            training_ledger(workload, sparsity, accounting=accounting, bits=self.structure.weight_bits), NOTE
+        )
 
     def alternatives(self) -> Mapping[str, SATA]:
         s = self.structure

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from truejoule.accelerators import mapping as mappings
 from truejoule.accelerators.preset import Parameter, Preset, Unit, fill
 from truejoule.components.coefficient import Coefficient
-from truejoule.cost import Cost
+from truejoule.cost import Cost, TrainingCost
 from truejoule.errors import InputError
 from truejoule.numerics.schemes import slices_of
-from truejoule.workload import Activity, Workload
+from truejoule.workload import Activity, TrainingSparsity, Workload
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -181,6 +181,11 @@ class SpikeFlow:
         from truejoule.accelerators.spikeflow.numerics import deploy
 
         return deploy(network, self.structure, calibration, seed, self.name)
+
+    def training(self, workload: Workload, sparsity: TrainingSparsity) -> TrainingCost:
+        raise InputError(
+            "this machine has no model of training", where=self.name, fix="use sata, or leave the loss out"
+        )
 
     def alternatives(self) -> Mapping[str, SpikeFlow]:
         other = "pe" if self.structure.adc_scope == "crossbar" else "crossbar"
