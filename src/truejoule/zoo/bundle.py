@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from torch.utils.data import DataLoader, TensorDataset
 from truejoule.errors import InputError, did_you_mean
 from truejoule.training.data import to_input
 from truejoule.zoo.checkpoint import load_into
+from truejoule.zoo.fashion_ann import FashionANN
 from truejoule.zoo.fashion_snn import FashionSNN
 
 HERE = Path(__file__).parent
-NETWORKS = {"fashion_snn": FashionSNN}
+NETWORKS: dict[str, Callable[[], nn.Module]] = {"fashion_snn": FashionSNN, "fashion_ann": FashionANN}
 IMAGES = HERE / "fashion_mnist_1000.npz"
 CLASSES = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -18,22 +18,38 @@ from truejoule.training.bptt import outputs_over_time, refresh_batchnorm
 from truejoule.training.losses import tet
 from truejoule.training.quantised import QuantConv2d, QuantLinear
 from truejoule.zoo.checkpoint import save
+from truejoule.zoo.fashion_ann import FashionANN
 from truejoule.zoo.fashion_snn import FashionSNN
 from truejoule.zoo.measure import accuracy
 
 BITS = 4
 
 
-def train_fashion_snn(
+EPOCHS = {"fashion_snn": 12, "fashion_ann": 10}
+"""Networks that this module trains, with the epochs of the shipped checkpoints."""
+
+
+def train_fashion_snn(folder: Path, out: Path, epochs: int = EPOCHS["fashion_snn"], seed: int = 0) -> float:
+    """``train`` of the spiking network: TET loss over its time steps."""
+    return train(FashionSNN, folder, out, epochs, seed)
+
+
+def train_fashion_ann(folder: Path, out: Path, epochs: int = EPOCHS["fashion_ann"], seed: int = 0) -> float:
+    """``train`` of the network without time, for which the TET loss is the cross-entropy of the one answer."""
+    return train(FashionANN, folder, out, epochs, seed)
+
+
+def train(
+    make: Callable[..., FashionSNN | FashionANN],
     folder: Path,
     out: Path,
-    epochs: int = 12,
+    epochs: int,
     seed: int = 0,
     batch: int = 100,
     peak_rate: float = 3e-3,
     weight_decay: float = 1e-4,
 ) -> float:
-    """Train, write the checkpoint ``out``, and return the accuracy on all test images.
+    """Train ``make(conv=..., linear=...)``, write the checkpoint ``out``, and return the accuracy on all test images.
 
     AdamW, one learning-rate cycle, TET loss, 4-bit weights from the first step, images shifted by up to one pixel and
     mirrored. The network after the last epoch is the result: the test accuracies printed on the way choose nothing.
@@ -43,7 +59,7 @@ def train_fashion_snn(
     generator = torch.Generator().manual_seed(seed)
     images, labels = data.read_split(folder, "train")
     test_images, test_labels = data.read_split(folder, "test")
-    net = FashionSNN(conv=partial(QuantConv2d, bits=BITS), linear=partial(QuantLinear, bits=BITS))
+    net = make(conv=partial(QuantConv2d, bits=BITS), linear=partial(QuantLinear, bits=BITS))
     optimiser = torch.optim.AdamW(net.parameters(), lr=peak_rate, weight_decay=weight_decay)
     value, steps = 0.0, epochs * (len(images) // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, peak_rate, total_steps=steps, pct_start=0.15)
@@ -61,7 +77,7 @@ def train_fashion_snn(
 
 
 def train_epoch(
-    net: FashionSNN,
+    net: FashionSNN | FashionANN,
     batches: Iterable[tuple[Tensor, Tensor]],
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
@@ -83,22 +99,23 @@ def train_epoch(
 def main(arguments: list[str] | None = None) -> int:
     """The command line; exit codes 0 (done) and 2 (the input is wrong)."""
     parser = argparse.ArgumentParser(prog="python -m truejoule.zoo.train", description=__doc__)
-    parser.add_argument("network", choices=["fashion_snn"])
+    parser.add_argument("network", choices=sorted(EPOCHS))
     parser.add_argument(
         "--data", type=Path, required=True, help="folder with {train,test}_x.npy.xz, {train,test}_y.npy"
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path("fashion_snn.safetensors"), help="to write (default: %(default)s)"
-    )
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--out", type=Path, help="to write (default: NETWORK.safetensors)")
+    parser.add_argument("--epochs", type=int, help=f"default: {EPOCHS}")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--threads", type=int, default=1, help="another number may round differently (default: %(default)s)"
     )
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
+    run = {"fashion_snn": train_fashion_snn, "fashion_ann": train_fashion_ann}[options.network]
+    out = options.out or Path(f"{options.network}.safetensors")
+    epochs = EPOCHS[options.network] if options.epochs is None else options.epochs
     try:
-        train_fashion_snn(options.data, options.out, options.epochs, options.seed)
+        run(options.data, out, epochs, options.seed)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
