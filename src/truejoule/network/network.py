@@ -110,6 +110,17 @@ class Network:
         layers = {layer.name: layer for layer in self.workload.layers}
         return ActivityRecorder(layers, self.timing.layouts, self.codes, self.timing.time_axis == 1)
 
+    def weights(self) -> dict[str, Tensor]:
+        """Effective weights of every layer, as the module passes them: quantised, normalised or binarised if it does so."""
+        found: dict[str, Tensor] = {}
+
+        def look(call: Call) -> Tensor:
+            found[call.name] = call.weight
+            return call.compute()
+
+        self.run(self.example, look)
+        return found
+
     def measure(
         self,
         data: Any,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -69,6 +69,10 @@ class HardwareLayer(Protocol):
     tally: Tally
 
     def __call__(self, x: Tensor, bias: Tensor | None, step: int, first_sample: int) -> Tensor: ...
+
+    def calibrate(self, on: bool) -> None:
+        """While on, every input widens the ranges of converters and of real-valued inputs."""
+        ...
 
     def wire_loss(self) -> Tensor | None:
         """``(..., rows, columns)``: share of each cell's current that the wires lose; ``None`` for a digital layer."""
@@ -147,6 +151,16 @@ class Deployed(nn.Module):
     def layer(self, name: str) -> Any:
         """The hardware layer of a layer name."""
         return self.layers[name.replace(".", "/")]
+
+    def calibrate(self, batches: Iterable[Tensor]) -> None:
+        """Set all ranges on these inputs, one pass, and forget what was measured meanwhile."""
+        for layer in self.layers.values():
+            layer.calibrate(True)  # type: ignore[operator]
+        for batch in batches:
+            self(batch)
+        for layer in self.layers.values():
+            layer.calibrate(False)  # type: ignore[operator]
+        self.restart()
 
     def restart(self) -> None:
         """Forget all measurements and start again at sample 0."""

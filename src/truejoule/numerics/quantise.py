@@ -37,6 +37,11 @@ class Grid:
         return float(outside.float().mean()) if x.numel() else 0.0
 
 
+def known_grid(step: float, bits: int, signed: bool) -> Grid | None:
+    """The grid that inputs were seen to lie on, ``bits`` with the sign; ``None`` for real-valued inputs (more than 8 bits)."""
+    return Grid(step, max(bits - int(signed), 1), signed) if bits <= 8 else None
+
+
 def range_grid(largest: float, bits: int, signed: bool) -> Grid:
     """A grid of ``bits`` bits (sign included) that ends at ``largest``."""
     magnitude = max(bits - int(signed), 1)

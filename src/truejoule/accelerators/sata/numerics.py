@@ -12,9 +12,9 @@ from torch.nn import functional
 from truejoule.accelerators.sata.dataflow import input_bits, weight_bits
 from truejoule.accelerators.sata.dataflow import planes as cycles_per_product
 from truejoule.accelerators.sata.design import Structure
-from truejoule.network import Call, Network
+from truejoule.network import Network
 from truejoule.numerics.deployed import Deployed, Tally
-from truejoule.numerics.quantise import Grid, IntegerWeights, integer_weights, range_grid
+from truejoule.numerics.quantise import Grid, IntegerWeights, integer_weights, known_grid, range_grid
 from truejoule.numerics.slicing import bit_planes
 from truejoule.workload import Layer
 
@@ -24,29 +24,16 @@ EXACT = 2**24
 
 def deploy(network: Network, structure: Structure, calibration: Iterable[Tensor], machine: str) -> Deployed:
     """Load every layer with weights, and set the ranges of real-valued inputs on the calibration batches (the network's example if none)."""
-    weights: dict[str, Tensor] = {}
-
-    def look(call: Call) -> Tensor:
-        weights[call.name] = call.weight
-        return call.compute()
-
-    network.run(network.example, look)
-    layers = {}
+    weights, layers = network.weights(), {}
     for layer in network.workload.multiplying:
         integers = integer_weights(
             weights[layer.name], weight_bits(layer, structure), layer.weight_levels, where=layer.name
         )
         code = network.codes[layer.name]
-        grid = Grid(code.step, max(code.bits - int(code.signed), 1), code.signed) if code.bits <= 8 else None
+        grid = known_grid(code.step, code.bits, code.signed)
         layers[layer.name] = ArrayLayer(layer, integers, grid, structure)
     deployed = Deployed(network, copy.deepcopy(network.module), layers, machine)
-    for hardware in layers.values():
-        hardware.calibrating = True
-    for batch in list(calibration) or [network.example]:
-        deployed(batch)
-    for hardware in layers.values():
-        hardware.calibrating = False
-    deployed.restart()
+    deployed.calibrate(list(calibration) or [network.example])
     return deployed
 
 
@@ -84,6 +71,10 @@ class ArrayLayer(nn.Module):
     def wire_loss(self) -> None:
         """A digital layer has none."""
         return None
+
+    def calibrate(self, on: bool) -> None:
+        """See ``numerics.deployed.HardwareLayer``."""
+        self.calibrating = on
 
     def forward(self, x: Tensor, bias: Tensor | None, step: int, first_sample: int) -> Tensor:
         """See ``numerics.deployed.HardwareLayer``."""

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from truejoule.accelerators.spikeflow.design import Structure
 from truejoule.accelerators.spikeflow.mapping import input_bits, weight_bits
 from truejoule.circuit import Converter, Wires, convert, saturation_share, transfer_and_admittance
-from truejoule.network import Call, Network
+from truejoule.network import Network
 from truejoule.numerics.deployed import Deployed, Tally
 from truejoule.numerics.draws import normal, uniform
 from truejoule.numerics.encoding import encode
-from truejoule.numerics.quantise import Grid, IntegerWeights, integer_weights, range_grid
+from truejoule.numerics.quantise import Grid, IntegerWeights, integer_weights, known_grid, range_grid
 from truejoule.numerics.slicing import bit_planes, row_blocks, windows
 from truejoule.workload import Layer
 
@@ -28,29 +28,16 @@ CALIBRATION_CURRENTS = 10_000
 
 def deploy(network: Network, structure: Structure, calibration: Iterable[Tensor], seed: int, machine: str) -> Deployed:
     """Program every layer with weights on crossbars and set its ranges on the calibration batches (the network's example if there are none)."""
-    weights: dict[str, Tensor] = {}
-
-    def look(call: Call) -> Tensor:
-        weights[call.name] = call.weight
-        return call.compute()
-
-    network.run(network.example, look)
-    layers = {}
+    weights, layers = network.weights(), {}
     for layer in network.workload.multiplying:
         integers = integer_weights(
             weights[layer.name], weight_bits(layer, structure), layer.weight_levels, where=layer.name
         )
         code = network.codes[layer.name]
-        grid = Grid(code.step, max(code.bits - int(code.signed), 1), code.signed) if code.bits <= 8 else None
+        grid = known_grid(code.step, code.bits, code.signed)
         layers[layer.name] = CrossbarLayer(layer, integers, grid, structure, seed)
     deployed = Deployed(network, copy.deepcopy(network.module), layers, machine)
-    for hardware in layers.values():
-        hardware.calibrate(True)
-    for batch in list(calibration) or [network.example]:
-        deployed(batch)
-    for hardware in layers.values():
-        hardware.calibrate(False)
-    deployed.restart()
+    deployed.calibrate(list(calibration) or [network.example])
     return deployed
 
 
