@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import truejoule as tj
-from truejoule.accelerators.sata.dataflow import demand
+from truejoule.accelerators.sata.dataflow import demand, loops
 from truejoule.accelerators.sata.design import SATA, Structure
 from truejoule.workload import Layer, Workload, shapes
 from truejoule.workload.profiles import with_profile
@@ -81,7 +81,7 @@ def ours(workload: Workload, array: SATA) -> tuple[Result, float]:
     layers = workload.multiplying
     return (
         Result(
-            [round(demand(layer, array.structure).cycles.total(1)) for layer in layers],
+            [round(demand(loops(layer, array.structure), array.structure).cycles.total(1)) for layer in layers],
             [round((slots[layer.name].end_s - slots[layer.name].start_s) * clock) for layer in layers],
             [layer.macs for layer in layers],
             0.0,
@@ -122,7 +122,7 @@ def last_drain(layer: Layer, s: Structure) -> int:
 def without_skew(layer: Layer, s: Structure) -> int:
     """Our cycles if all folds followed each other without a gap: folds times what streams through one."""
     streams = layer.positions if s.dataflow == "weight_stationary" else layer.fan_in
-    return demand(layer, s).folds * streams
+    return demand(loops(layer, s), s).folds * streams
 
 
 def sizes(layer: Layer) -> tuple[int, int]:

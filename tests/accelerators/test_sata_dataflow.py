@@ -11,7 +11,7 @@ from sata_oracle import Walk, dram_walk
 from torch.nn import functional
 
 import truejoule as tj
-from truejoule.accelerators.sata.dataflow import demand, valid_products
+from truejoule.accelerators.sata.dataflow import demand, loops, valid_products
 from truejoule.accelerators.sata.memory import moves
 from truejoule.workload import Edge, Layer, Neuron, Workload, shapes
 
@@ -91,7 +91,7 @@ def test_counts_by_walking_every_cycle(dataflow, layer, rows, columns, window, w
     weights = random.integers(-7, 8, (layer.out_channels, layer.fan_in))
     walk = Walk(layer, x, weights, s, layer.input_bits, out_bits, layer.input_bits).run()
     assert np.array_equal(walk.sums, convolved(layer, x, weights).numpy())
-    got, t = demand(layer, s, out_bits), layer.steps
+    got, t = demand(loops(layer, s), s, out_bits), layer.steps
     assert got.cycles.total(t) == walk.count["cycles"]
     assert got.inputs.total(t) == walk.count["inputs"]
     assert got.weights.total(t) == walk.count["weights"]
@@ -132,7 +132,7 @@ def test_dram_by_walking_the_tiles(channels, k, t, weight_half, input_half, data
         weight_buffer=128.0 * weight_half,
         input_buffer=64.0 * input_half,
     )
-    found = moves(workload, s, {layer.name: demand(layer, s) for layer in workload.layers})
+    found = moves(workload, s, {layer.name: demand(loops(layer, s), s) for layer in workload.layers})
     resident = (first.weights + second.weights) * 4 <= s.weight_buffer
     runs = t if dataflow == "output_stationary" else 1
     for layer in workload.layers:
@@ -167,7 +167,7 @@ def test_released_closed_forms_are_ours_with_whole_tiles():
         weight_bits=8,
         weight_levels="signed",
     )
-    assert demand(layer, s).cycles.step == cycles(layer, s)[0] + 1 + s.columns
+    assert demand(loops(layer, s), s).cycles.step == cycles(layer, s)[0] + 1 + s.columns
 
 
 def test_weights_are_fetched_as_often_as_promised():
@@ -175,7 +175,7 @@ def test_weights_are_fetched_as_often_as_promised():
     w = shapes.network("vgg9", time_steps=8, neuron=Neuron(), weight_bits=8)
     layer = w["conv4"]
     s = tj.accelerator("sata", time_window=4).structure
-    reads = {d: demand(layer, replace(s, dataflow=d)).weights.total(8) for d in DATAFLOWS}
+    reads = {d: demand(loops(layer, s), replace(s, dataflow=d)).weights.total(8) for d in DATAFLOWS}
     once = layer.out_channels * -(-layer.positions // 16) * -(-layer.fan_in * 8 // 256) * 256
     assert reads["output_stationary"] == 8 * once
     assert reads["tick_batch"] == reads["temporal_parallel"] == 2 * once

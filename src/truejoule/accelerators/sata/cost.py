@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from truejoule.accelerators.mapping import Mapping as Placed
 from truejoule.accelerators.sata.area import floorplan
-from truejoule.accelerators.sata.dataflow import Amount, Demand, demand, input_bits, planes, valid_products
+from truejoule.accelerators.sata.dataflow import Amount, Demand, demand, input_bits, loops, planes, valid_products
 from truejoule.accelerators.sata.design import Structure
 from truejoule.accelerators.sata.mapping import memory_prices
 from truejoule.accelerators.sata.memory import Moves, beside, moves, residual_bits, residual_held, stored_neurons
@@ -32,7 +32,7 @@ def corrected_cost(mapping: Placed, activity: Activity, work: Work, s: Structure
     """
     workload, parts = mapping.workload, parts_of(s, s.at)
     prices, edge = memory_prices(s), dram.access_energy(s.dram)
-    demands = {layer.name: demand(layer, s, out_bits(workload, layer, s)) for layer in workload.multiplying}
+    demands = {layer.name: demand(loops(layer, s), s, out_bits(workload, layer, s)) for layer in workload.multiplying}
     moved = moves(workload, s, demands)
     stored, spilled = stored_neurons(workload, s)
     also = beside(workload, s)

@@ -72,15 +72,56 @@ class Demand:
     live_partials: float
 
 
-def demand(layer: Layer, s: Structure, out_bits: int = 1) -> Demand:
-    """Cycles and buffer traffic of one layer with weights, all its time steps; ``out_bits`` is the width of what its neurons or ReLU make."""
+@dataclass(frozen=True, slots=True)
+class Loops:
+    """The nest of loops that the array runs: ``groups`` products of a ``positions x window`` by a ``window x channels`` matrix, in every step.
+
+    Attributes
+    ----------
+    window, positions, channels : W, P and Kg of the table above.
+    steps : T.
+    planes : cycles per product.
+    input_bits, weight_bits : widths of the operands in the buffers.
+    """
+
+    window: int
+    positions: int
+    channels: int
+    groups: int
+    steps: int
+    planes: int
+    input_bits: int
+    weight_bits: int
+
+    @property
+    def outputs(self) -> int:
+        """Sums of one time step."""
+        return self.positions * self.channels * self.groups
+
+
+def loops(layer: Layer, s: Structure) -> Loops:
+    """Inference of one layer with weights."""
+    return Loops(
+        layer.fan_in,
+        layer.positions,
+        layer.out_channels // layer.groups,
+        layer.groups,
+        layer.steps,
+        planes(layer, s),
+        input_bits(layer, s),
+        weight_bits(layer, s),
+    )
+
+
+def demand(nest: Loops, s: Structure, out_bits: int = 1) -> Demand:
+    """Cycles and buffer traffic of a nest of loops, all its time steps; ``out_bits`` is the width of what leaves the array."""
     return {
         "output_stationary": _output_stationary,
         "tick_batch": _tick_batch,
         "temporal_parallel": _temporal_parallel,
         "weight_stationary": _weight_stationary,
         "parallel_time_batching": _parallel_time_batching,
-    }[s.dataflow](layer, s, out_bits)
+    }[s.dataflow](nest, s, out_bits)
 
 
 def weight_bits(layer: Layer, s: Structure) -> int:
@@ -123,9 +164,9 @@ def _words(bits: float, word: int) -> int:
     return math.ceil(bits / word) * word
 
 
-def _sides(layer: Layer) -> tuple[int, int, int, int]:
+def _sides(nest: Loops) -> tuple[int, int, int, int]:
     """W, P, Kg, g."""
-    return layer.fan_in, layer.positions, layer.out_channels // layer.groups, layer.groups
+    return nest.window, nest.positions, nest.channels, nest.groups
 
 
 def _blocks(total: int, size: int, count: int) -> list[tuple[int, int]]:
@@ -134,27 +175,27 @@ def _blocks(total: int, size: int, count: int) -> list[tuple[int, int]]:
     return [(n, times * count) for n, times in ((size, full), (rest, 1)) if n and times]
 
 
-def _skew(layer: Layer, s: Structure) -> tuple[int, int, int]:
+def _skew(nest: Loops, s: Structure) -> tuple[int, int, int]:
     """Folds of pixels x channels, the sum of ``r + c - 2`` over them, and the columns of the last one."""
-    _, p, kg, g = _sides(layer)
+    _, p, kg, g = _sides(nest)
     down, across = math.ceil(p / s.rows), math.ceil(kg / s.columns)
     folds = g * down * across
     return folds, g * (p * across + kg * down) - 2 * folds, kg - (across - 1) * s.columns
 
 
-def _on_chip_streams(layer: Layer, s: Structure, out_bits: int) -> tuple[float, float, float]:
+def _on_chip_streams(nest: Loops, s: Structure, out_bits: int) -> tuple[float, float, float]:
     """Bits of inputs per time step, of weights per pass, of outputs per time step, pixels x channels on the array."""
-    w, p, kg, g = _sides(layer)
-    inputs = g * p * math.ceil(kg / s.columns) * _words(w * input_bits(layer, s), s.buffer_word)
-    weights = layer.out_channels * math.ceil(p / s.rows) * _words(w * weight_bits(layer, s), s.buffer_word)
+    w, p, kg, g = _sides(nest)
+    inputs = g * p * math.ceil(kg / s.columns) * _words(w * nest.input_bits, s.buffer_word)
+    weights = kg * g * math.ceil(p / s.rows) * _words(w * nest.weight_bits, s.buffer_word)
     outputs = p * sum(n * _words(c * out_bits, BYTE) for c, n in _blocks(kg, s.columns, g))
     return inputs, weights, outputs
 
 
-def _output_stationary(layer: Layer, s: Structure, out_bits: int) -> Demand:
-    folds, skew, drain = _skew(layer, s)
-    inputs, weights, outputs = _on_chip_streams(layer, s, out_bits)
-    cycles = folds * layer.fan_in * planes(layer, s) + skew + drain
+def _output_stationary(nest: Loops, s: Structure, out_bits: int) -> Demand:
+    folds, skew, drain = _skew(nest, s)
+    inputs, weights, outputs = _on_chip_streams(nest, s, out_bits)
+    cycles = folds * nest.window * nest.planes + skew + drain
     return Demand(
         folds,
         Amount(step=cycles),
@@ -166,13 +207,13 @@ def _output_stationary(layer: Layer, s: Structure, out_bits: int) -> Demand:
     )
 
 
-def _tick_batch(layer: Layer, s: Structure, out_bits: int) -> Demand:
-    folds, skew, drain = _skew(layer, s)
-    inputs, weights, outputs = _on_chip_streams(layer, s, out_bits)
-    passes = math.ceil(layer.steps / s.time_window)
+def _tick_batch(nest: Loops, s: Structure, out_bits: int) -> Demand:
+    folds, skew, drain = _skew(nest, s)
+    inputs, weights, outputs = _on_chip_streams(nest, s, out_bits)
+    passes = math.ceil(nest.steps / s.time_window)
     return Demand(
         folds,
-        Amount(once=passes * skew + drain, step=folds * layer.fan_in * planes(layer, s)),
+        Amount(once=passes * skew + drain, step=folds * nest.window * nest.planes),
         Amount(step=inputs),
         Amount(once=passes * weights),
         Amount(step=outputs),
@@ -181,35 +222,33 @@ def _tick_batch(layer: Layer, s: Structure, out_bits: int) -> Demand:
     )
 
 
-def _temporal_parallel(layer: Layer, s: Structure, out_bits: int) -> Demand:
-    folds, skew, drain = _skew(layer, s)
-    w, p, kg, g = _sides(layer)
-    _, weights, _ = _on_chip_streams(layer, s, out_bits)
-    passes = _blocks(layer.steps, s.time_window, 1)
+def _temporal_parallel(nest: Loops, s: Structure, out_bits: int) -> Demand:
+    folds, skew, drain = _skew(nest, s)
+    w, p, kg, g = _sides(nest)
+    _, weights, _ = _on_chip_streams(nest, s, out_bits)
+    passes = _blocks(nest.steps, s.time_window, 1)
     count = sum(n for _, n in passes)
     streams = g * p * math.ceil(kg / s.columns)
-    inputs = streams * sum(n * _words(w * input_bits(layer, s) * t, s.buffer_word) for t, n in passes)
+    inputs = streams * sum(n * _words(w * nest.input_bits * t, s.buffer_word) for t, n in passes)
     outputs = p * sum(n * m * _words(c * out_bits * t, BYTE) for t, n in passes for c, m in _blocks(kg, s.columns, g))
-    cycles = count * (folds * w * planes(layer, s) + skew) + drain
+    cycles = count * (folds * w * nest.planes + skew) + drain
     once = [Amount(once=v) for v in (cycles, inputs, count * weights, outputs)]
     return Demand(folds, once[0], once[1], once[2], once[3], Amount(), 0.0)
 
 
-def _weight_stationary(layer: Layer, s: Structure, out_bits: int) -> Demand:
-    w, p, kg, g = _sides(layer)
+def _weight_stationary(nest: Loops, s: Structure, out_bits: int) -> Demand:
+    w, p, kg, g = _sides(nest)
     down, across = math.ceil(w / s.rows), math.ceil(kg / s.columns)
     folds = g * down * across
     fill = g * (2 * w * across + kg * down) - 2 * folds
-    inputs = g * w * across * _words(p * input_bits(layer, s), s.buffer_word)
-    weights = layer.out_channels * sum(
-        n * _words(r * weight_bits(layer, s), s.buffer_word) for r, n in _blocks(w, s.rows, 1)
-    )
+    inputs = g * w * across * _words(p * nest.input_bits, s.buffer_word)
+    weights = kg * g * sum(n * _words(r * nest.weight_bits, s.buffer_word) for r, n in _blocks(w, s.rows, 1))
     outputs = p * sum(n * _words(c * out_bits, BYTE) for c, n in _blocks(kg, s.columns, g))
-    partials = layer.outputs * (down - 1) * s.accumulator_bits
-    live = min(kg, s.columns) * p * layer.steps * s.accumulator_bits if down > 1 else 0.0
+    partials = nest.outputs * (down - 1) * s.accumulator_bits
+    live = min(kg, s.columns) * p * nest.steps * s.accumulator_bits if down > 1 else 0.0
     return Demand(
         folds,
-        Amount(once=fill, step=folds * p * planes(layer, s)),
+        Amount(once=fill, step=folds * p * nest.planes),
         Amount(step=inputs),
         Amount(once=weights),
         Amount(step=outputs),
@@ -218,20 +257,20 @@ def _weight_stationary(layer: Layer, s: Structure, out_bits: int) -> Demand:
     )
 
 
-def _parallel_time_batching(layer: Layer, s: Structure, out_bits: int) -> Demand:
-    w, p, kg, g = _sides(layer)
-    windows = _blocks(layer.steps, s.time_window, 1)
+def _parallel_time_batching(nest: Loops, s: Structure, out_bits: int) -> Demand:
+    w, p, kg, g = _sides(nest)
+    windows = _blocks(nest.steps, s.time_window, 1)
     total = sum(n for _, n in windows)
     groups = _blocks(total, s.columns, 1)
     across, down = sum(n for _, n in groups), math.ceil(kg / s.rows)
     folds = g * p * down * across
     # The last window may be shorter; it decides the length of its fold only if it is alone in it.
     drain = total - (across - 1) * s.columns
-    longest = min(s.time_window, layer.steps)
+    longest = min(s.time_window, nest.steps)
     work = (across - 1) * longest + (windows[-1][0] if drain == 1 else longest)
-    cycles = g * p * (down * work * w * planes(layer, s) + kg * across + total * down) - 2 * folds
-    inputs = g * p * down * sum(n * _words(w * input_bits(layer, s) * t, s.buffer_word) for t, n in windows)
-    weights = layer.out_channels * p * across * _words(w * weight_bits(layer, s), s.buffer_word)
+    cycles = g * p * (down * work * w * nest.planes + kg * across + total * down) - 2 * folds
+    inputs = g * p * down * sum(n * _words(w * nest.input_bits * t, s.buffer_word) for t, n in windows)
+    weights = kg * g * p * across * _words(w * nest.weight_bits, s.buffer_word)
     outputs = p * sum(n * m * _words(r * out_bits * t, BYTE) for t, n in windows for r, m in _blocks(kg, s.rows, g))
     once = [Amount(once=v) for v in (cycles + drain, inputs, weights, outputs)]
     return Demand(folds, once[0], once[1], once[2], once[3], Amount(), 0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from truejoule.accelerators.mapping import Mapping, Placement
-from truejoule.accelerators.sata.dataflow import demand, planes, weight_bits
+from truejoule.accelerators.sata.dataflow import demand, loops, planes, weight_bits
 from truejoule.accelerators.sata.design import Structure
 from truejoule.components import sram
 from truejoule.components.coefficient import Coefficient
@@ -40,7 +40,7 @@ def place_layers(workload: Workload, s: Structure) -> Mapping:
                 expected=f"at most operand_bits, {s.operand_bits}",
                 fix="quantise the weights, or override operand_bits",
             )
-        needs = demand(layer, s)
+        needs = demand(loops(layer, s), s)
         used = layer.macs * planes(layer, s) * layer.steps
         share = used / (s.pes * s.lanes * needs.cycles.total(layer.steps))
         placements.append(Placement(layer.name, (0,), needs.folds, *_blocks(layer, s), share))
