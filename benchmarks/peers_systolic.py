@@ -4,14 +4,16 @@
     python -m venv /tmp/zz && /tmp/zz/bin/pip install zigzag-dse six
     python benchmarks/peers_systolic.py --scalesim-python /tmp/ss/bin/python --zigzag-python /tmp/zz/bin/python
 
-The inputs of the peers are written from our workload, so that all run the same layers; the MACs of each tool are compared before its cycles. A
-peer that is not named is left out. Reading of the columns: docs/peers.md. Needs 5 to 15 minutes with both peers, nearly all of it theirs.
+runs both peers in both dataflows. Their inputs are written from our workload, so that all run the same layers; the MACs of each tool are compared
+before its cycles. A peer that is not named is left out. CPU seconds are those that the system charged to the finished process. With ``--folder``
+a finished run is kept with its seconds and read again. Reading of the columns: docs/peers.md. Needs 5 to 15 minutes, nearly all of it theirs.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import itertools
 import json
 import math
@@ -47,32 +49,30 @@ class Result:
     array: list[int]
     total: list[int]
     macs: list[int]
-    seconds: float
     version: str
-    cpu: float = math.nan
+    seconds: float = 0.0
+    cpu: float = 0.0
 
 
 def machine(dataflow: str, rows: int, columns: int) -> SATA:
     """The ANN twin (multipliers, 8 bit) with the buffers that the peers get."""
     sizes = {"weight_buffer": WEIGHT_KB, "input_buffer": INPUT_KB, "output_buffer": OUTPUT_KB}
-    return (
-        tj.accelerator("sata")
-        .ann_twin(8)
-        .using(
-            rows=rows,
-            columns=columns,
-            dataflow=DATAFLOWS[dataflow],
-            dram_bits_per_cycle=DRAM_BITS,
-            **{name: float(kb * KB) for name, kb in sizes.items()},
-        )
+    twin = tj.accelerator("sata").ann_twin(8)
+    assert isinstance(twin, SATA)
+    return twin.using(
+        rows=rows,
+        columns=columns,
+        dataflow=DATAFLOWS[dataflow],
+        dram_bits_per_cycle=DRAM_BITS,
+        **{name: float(kb * KB) for name, kb in sizes.items()},
     )
 
 
 def ours(workload: Workload, array: SATA) -> tuple[Result, float]:
     """Cycles, and seconds of map and cost (median of five); the seconds of the result are those of a fresh process."""
     assert workload.activity is not None
-    times = []
-    for _ in range(6):
+    cost, times = array.cost(array.map(workload), workload.activity), []
+    for _ in range(5):
         start = time.perf_counter()
         cost = array.cost(array.map(workload), workload.activity)
         times.append(time.perf_counter() - start)
@@ -84,10 +84,9 @@ def ours(workload: Workload, array: SATA) -> tuple[Result, float]:
             [round(demand(loops(layer, array.structure), array.structure).cycles.total(1)) for layer in layers],
             [round((slots[layer.name].end_s - slots[layer.name].start_s) * clock) for layer in layers],
             [layer.macs for layer in layers],
-            0.0,
             tj.__version__,
         ),
-        statistics.median(times[1:]),
+        statistics.median(times),
     )
 
 
@@ -117,6 +116,18 @@ def last_drain(layer: Layer, s: Structure) -> int:
     if s.dataflow == "weight_stationary":
         return 0
     return layer.out_channels - (math.ceil(layer.out_channels / s.columns) - 1) * s.columns
+
+
+def refills(layer: Layer, s: Structure) -> int:
+    """Cycles of our weight-stationary tiles beyond the first: all weights are shifted in again. SCALE-Sim, which has no partial sums, has none."""
+    if s.dataflow != "weight_stationary":
+        return 0
+    fill = sum(
+        2 * min(s.rows, layer.fan_in - top) + min(s.columns, layer.out_channels - left) - 2
+        for top in range(0, layer.fan_in, s.rows)
+        for left in range(0, layer.out_channels, s.columns)
+    )
+    return (demand(loops(layer, s), s).tiles - 1) * fill
 
 
 def without_skew(layer: Layer, s: Structure) -> int:
@@ -188,7 +199,7 @@ UseRamulatorTrace : False
     return {"run.cfg": config, "net.csv": "\n".join(rows) + "\n", "layout.csv": "\n".join(layout) + "\n"}
 
 
-def scalesim_result(folder: Path, seconds: float, log: str, s: Structure) -> Result:
+def scalesim_result(folder: Path, log: str, s: Structure) -> Result:
     with (folder / "out" / "COMPUTE_REPORT.csv").open() as file:
         found = [{k.strip(): v.strip() for k, v in row.items() if k} for row in csv.DictReader(file)]
     array = [int(row["Total Cycles"]) for row in found]
@@ -196,7 +207,7 @@ def scalesim_result(folder: Path, seconds: float, log: str, s: Structure) -> Res
     assert not stalls, f"SCALE-Sim reports {stalls} stall cycles in a mode without bandwidth limit"
     # Products from their own utilisation: Overall Util % = 100 MACs / (cycles PEs).
     macs = [round(float(row["Overall Util %"]) / 100 * int(row["Total Cycles"]) * s.pes) for row in found]
-    return Result(array, [int(row["Total Cycles (incl. prefetch)"]) for row in found], macs, seconds, version_of(log))
+    return Result(array, [int(row["Total Cycles (incl. prefetch)"]) for row in found], macs, version_of(log))
 
 
 # ------------------------------------------------------------------------------------------------------------------------------- ZigZag
@@ -334,12 +345,12 @@ def unroll(sizes: dict[str, int], rows: int) -> dict[str, int]:
     return dict(zip(sizes, min((c for c in choices if math.prod(c) <= rows), key=order), strict=True))
 
 
-def zigzag_result(folder: Path, seconds: float, log: str, s: Structure) -> Result:
+def zigzag_result(folder: Path, log: str, s: Structure) -> Result:
     del s
     rows = json.loads((folder / "rows.json").read_text())
     rows.sort(key=lambda row: int(row["name"][1:]))
     array, total = ([round(row[key]) for row in rows] for key in ("array", "total"))
-    return Result(array, total, [round(row["macs"]) for row in rows], seconds, version_of(log))
+    return Result(array, total, [round(row["macs"]) for row in rows], version_of(log))
 
 
 # ------------------------------------------------------------------------------------------------------------------------------- runs
@@ -367,12 +378,13 @@ def version_of(log: str) -> str:
 def run(
     python: str, code: str, files: dict[str, str], folder: Path, read: Callable[..., Result], s: Structure, limit: int
 ) -> Result | str:
-    """The result of a peer, or why there is none. A finished run of the same inputs in ``folder`` is read again."""
-    inputs, done = {**files, "run.py": code}, folder / "done.json"
+    """The result of a peer, or why there is none. A finished run of the same inputs in ``folder`` is read again, with the seconds that it took."""
+    inputs, done, log = {**files, "run.py": code}, folder / "finished.json", folder / "log.txt"
+    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
     if done.is_file():
         saved = json.loads(done.read_text())
-        if saved["inputs"] == inputs:
-            return replace(read(folder, saved["seconds"], saved["log"], s), cpu=saved.get("cpu", math.nan))
+        if saved["inputs_sha256"] == digest:
+            return replace(read(folder, log.read_text(), s), seconds=saved["wall_s"], cpu=saved["cpu_s"])
     folder.mkdir(parents=True, exist_ok=True)
     done.unlink(missing_ok=True)
     for name, text in inputs.items():
@@ -387,16 +399,17 @@ def run(
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     seconds, cpu = time.perf_counter() - start, children_seconds() - before
-    (folder / "log.txt").write_text(ended.stdout + ended.stderr)
+    log.write_text(ended.stdout + ended.stderr)
     if ended.returncode:
         last = (ended.stderr.strip() or "no message").splitlines()[-1]
         return f"exit status {ended.returncode}: {last} (log in {folder})"
-    done.write_text(json.dumps({"inputs": inputs, "seconds": seconds, "cpu": cpu, "log": ended.stdout}))
-    return replace(read(folder, seconds, ended.stdout, s), cpu=cpu)
+    result = replace(read(folder, log.read_text(), s), seconds=seconds, cpu=cpu)
+    done.write_text(json.dumps({"inputs_sha256": digest, "wall_s": seconds, "cpu_s": cpu}, indent=1) + "\n")
+    return result
 
 
 def children_seconds() -> float:
-    """CPU seconds of all finished child processes; on a shared machine a better measure than the wall clock."""
+    """CPU seconds, user and system, of all child processes that were waited for, and of theirs: on a shared machine a better measure than the wall clock."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -456,13 +469,20 @@ def agreement(layers: list[Layer], results: dict[str, Result | str], s: Structur
     base, peer = results["ours"], results.get("SCALE-Sim")
     assert isinstance(base, Result)
     idle, drain = ([of(layer, s) for layer in layers] for of in (partial_tiles, last_drain))
+    again = [refills(layer, s) for layer in layers]
     closed = [closed_form(layer, s) for layer in layers]
-    ours_as_theirs = [n + i - d - 1 for n, i, d in zip(base.array, idle, drain, strict=True)]
+    ours_as_theirs = [n + i - d - f - 1 for n, i, d, f in zip(base.array, idle, drain, again, strict=True)]
     same = sum(a == b for a, b in zip(ours_as_theirs, closed, strict=True))
-    print(f"ours + idle skew - last drain - 1 = closed form of SCALE-Sim: {same} of {len(layers)} layers")
+    print(f"ours + idle skew - last drain - refills - 1 = closed form of SCALE-Sim: {same} of {len(layers)} layers")
     print(
-        f"  idle skew of partial tiles {sum(idle):,}, last drains {sum(drain):,}, first cycle is cycle 0 {len(layers)}"
+        f"  idle skew of partial tiles {sum(idle):,}, last drains {sum(drain):,}, refills {sum(again):,}, first cycle is cycle 0 {len(layers)}"
     )
+    for layer, cycles in zip(layers, again, strict=True):
+        tiles = demand(loops(layer, s), s).tiles
+        if tiles > 1:
+            print(
+                f"  {layer.name}: {tiles} tiles here so that the partial sums fit, one in SCALE-Sim; refills {cycles:,}"
+            )
     if isinstance(peer, Result):
         same = sum(a == b for a, b in zip(peer.array, closed, strict=True))
         print(f"SCALE-Sim as run = closed form: {same} of {len(layers)} layers")
@@ -503,6 +523,7 @@ def main() -> None:
         action="store_true",
         help="peers run every layer shape once, in half the time; cycles are repeated",
     )
+    parser.add_argument("--layers", action="store_true", help="also print the cycles of every layer")
     parser.add_argument("--once", help=argparse.SUPPRESS)
     args = parser.parse_args()
     rows, columns = (int(n) for n in args.array.split("x"))
@@ -547,7 +568,8 @@ def main() -> None:
                 given, which = once_each(layers) if args.distinct else (layers, list(range(len(layers))))
                 results[name] = spread(run(python, code, files(given, s), at, read, s, args.limit), which)
         print(f"== {s.dataflow} ==")
-        table(layers, results)
+        if args.layers:
+            table(layers, results)
         summary(results, costing, s)
         agreement(layers, results, s)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 NET = """
+import torch
 from small_networks import SpikingNet, images
 net = SpikingNet()
 def loader():
@@ -22,6 +23,9 @@ class Broken(SpikingNet):
     def forward(self, x):
         return self.fc(self.conv1(x))
 broken = Broken()
+ann = torch.nn.Sequential(
+    torch.nn.Conv2d(2, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.AvgPool2d(2), torch.nn.Flatten(), torch.nn.Linear(64, 4)
+).eval()
 """
 
 
@@ -83,6 +87,22 @@ def test_tables_and_report_have_the_numbers(folder):
     assert "SpikeFlow (corrected)" in page and "SpikeSim as released" in page
 
 
+def test_spiking_network_beside_a_trained_ann(folder):
+    """Both in one report with the reasons; the ANN runs on the twin at every width asked for."""
+    net, data = ("my_net.py:net", "--data", "my_net.py:loader", "--on", "sata"), ("--ann", "my_net.py:ann")
+    text = run("evaluate", *net, *data, cwd=folder).stdout
+    assert "E(T) = " in text and "times the energy of the 8-bit ANN" in text
+    assert "SpikingNet on SATA (corrected)" in text and "Sequential on SATA (corrected), ANN twin, 8 bit" in text
+    page = (folder / "truejoule-runs" / "comparison.html").read_text()
+    assert "times the energy of" in page and "Time steps, and the ANN" in page
+    found = json.loads(run("evaluate", *net, *data, "--ann-bits", "8", "--ann-bits", "4", "--json", cwd=folder).stdout)
+    assert [e["accelerator"] for e in found] == ["sata", "sata ANN twin, 8 bit", "sata ANN twin, 4 bit"]
+    assert [a["bits"] for a in found[0]["over_time"]["against_ann"]] == [8, 4, 2] and found[1]["over_time"] is None
+    runs = [e["run"] for e in found]
+    assert "times the energy of" in run("compare", *runs, "--report", "all.html", cwd=folder).stdout.replace("\n", " ")
+    assert (folder / "all.html").stat().st_size > 100_000
+
+
 def test_inspect(folder):
     text = run("inspect", "my_net.py:net", "--input", "4,2,8,8", cwd=folder).stdout
     assert "conv2" in text and "LIF" in text
@@ -106,6 +126,10 @@ def test_inspect(folder):
         (["explain", "nothing"], ["not a run folder"]),
         (["reproduce", "spikesin"], ["did you mean 'spikesim'"]),
         (["accelerators", "show", "foo"], ["no accelerator"]),
+        (
+            ["evaluate", "my_net.py:net", "--data", "my_net.py:loader", "--ann", "my_net.py:ann", "--ann-bits", "9"],
+            ["1 to 8"],
+        ),
         (["demo", "--samples", "5000"], ["1000"]),
         (["evalute"], ["evaluate"]),
     ],

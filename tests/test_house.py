@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "samples": GROUND,
     "experiment": GROUND | {"pipeline", "evaluation"},
     "reproduce": NUMBERS | {"accelerators", "pipeline", "zoo", "network"},
-    "report": GROUND,
+    "report": {*GROUND, "cost"},
 }
 OUTSIDE = {"cli", "cli_hardware", "terminal", "crossbar", "__init__"}
 NO_TORCH = ("workload", "components", "cost", "units", "errors", "report", "experiment", "receipt")

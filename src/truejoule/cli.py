@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -27,30 +27,34 @@ def demo(
     *,
     samples: int = 1000,
     on: Sequence[str] = ("spikeflow", "sata"),
+    ann_on: Sequence[str] = ("sata",),
     seeds: int = 1,
     out: Path = RUNS,
     json_: Json = False,
 ) -> None:
-    """Put the bundled trained spiking network and real images on the machines and write reports. Works offline.
+    """Put the bundled trained networks and real images on the machines and write reports. Works offline.
 
     Parameters
     ----------
     samples
         images to run, at most the 1,000 bundled ones
     on
-        machine (preset or YAML file); repeat for more than one
+        machine (preset or YAML file) for the spiking network; repeat for more than one
+    ann_on
+        machine whose ANN twin runs the 8-bit ANN of the same topology
     seeds
         physical chips, each with its own variation
     out
         folder for the run folders
     """
     from truejoule import zoo
+    from truejoule.accelerators import accelerator
 
+    runs = [Run(zoo.load("fashion_snn"), accelerator(name), "Fashion-MNIST SNN") for name in on]
+    runs += [Run(zoo.load("fashion_ann"), accelerator(name).ann_twin(8), "Fashion-MNIST ANN") for name in ann_on]
     _evaluate(
-        zoo.load("fashion_snn"),
+        runs,
         zoo.loader(batch_size=50, n=samples),
-        on,
-        name="Fashion-MNIST SNN",
         calibration=zoo.calibration(),
         samples=samples,
         seeds=seeds,
@@ -103,6 +107,8 @@ def evaluate(
     data: str,
     on: Sequence[str] = ("spikeflow",),
     set: Sequence[str] = (),
+    ann: str | None = None,
+    ann_bits: Sequence[int] = (8,),
     calibration: str | None = None,
     training_loss: str | None = None,
     samples: int = 1000,
@@ -125,6 +131,10 @@ def evaluate(
         machine (preset or YAML file); repeat for more than one
     set
         override of a machine parameter, such as adc_bits=5 or "r_on=10 kohm"
+    ann
+        file.py:name of a trained ANN to compare with: it runs on the ANN twin of every machine
+    ann_bits
+        bits of its activations; repeat for more than one
     calibration
         file.py:name of a loader for converter ranges; by default the first 64 samples of the data
     training_loss
@@ -142,34 +152,50 @@ def evaluate(
     out
         folder for the run folders
     """
+    from truejoule.accelerators import accelerator
     from truejoule.network.load import load_function, load_module, load_object
+    from truejoule.terminal import parse_overrides
 
+    machines = [accelerator(machine, **parse_overrides(set)) for machine in on]
+    module, steps = load_module(net), {"time_steps": time_steps, "time_axis": time_axis}
+    runs = [Run(module, machine, None, steps) for machine in machines]
+    if ann is not None:
+        other = load_module(ann)
+        runs += [Run(other, machine.ann_twin(bits), None) for machine in machines for bits in ann_bits]
     _evaluate(
-        load_module(net),
+        runs,
         load_object(data),
-        on,
-        name=None,
         calibration=load_object(calibration) if calibration else None,
         samples=samples,
         seeds=seeds,
         device=device,
         out=out,
         json_=json_,
-        overrides=set,
         training_loss=load_function(training_loss) if training_loss else None,
-        time_steps=time_steps,
-        time_axis=time_axis,
     )
 
 
 @app.command
-def compare(runs: Annotated[list[Path], Parameter(negative="")], /, *, json_: Json = False) -> None:
-    """Runs side by side; a verdict only where the uncertainty bands are apart."""
-    from truejoule.experiment import read
+def compare(
+    runs: Annotated[list[Path], Parameter(negative="")], /, *, report: Path | None = None, json_: Json = False
+) -> None:
+    """Runs side by side; a verdict only where the uncertainty bands leave no other answer.
+
+    Parameters
+    ----------
+    runs
+        run folders
+    report
+        HTML file to write: all of them in one report
+    """
+    from truejoule.experiment import read, write_page
+    from truejoule.report import page
     from truejoule.report.tables import comparison
     from truejoule.terminal import show
 
     found = [read(path) for path in runs]
+    if report is not None:
+        write_page(report, page(found))
     show([{k: e[k] for k in HEADLINES} for e in found] if json_ else comparison(found))
 
 
@@ -229,6 +255,7 @@ HEADLINES = (
     "latency_s",
     "area_m2",
     "edp_js",
+    "over_time",
     "training",
     "by_component",
     "by_layer",
@@ -238,33 +265,32 @@ HEADLINES = (
 )
 
 
-def _evaluate(
-    net: Any,
-    data: Any,
-    on: Sequence[str],
-    *,
-    name: str | None,
-    out: Path,
-    json_: bool,
-    overrides: Sequence[str] = (),
-    seeds: int,
-    **options: Any,
-) -> None:
-    """Evaluate on every machine, keep each run as soon as it is done, and show them."""
-    from truejoule.accelerators import accelerator
-    from truejoule.experiment import write, write_page
-    from truejoule.pipeline import evaluate as run
-    from truejoule.report import page
-    from truejoule.terminal import Live, parse_overrides, show, show_evaluations
+class Run(NamedTuple):
+    """One evaluation to come; ``name`` of the network, ``None`` for that of its class."""
 
-    machines = [accelerator(machine, **parse_overrides(overrides)) for machine in on]
+    net: Any
+    machine: Any
+    name: str | None
+    time: Mapping[str, int | None] = {}
+
+
+def _evaluate(runs: Sequence[Run], data: Any, *, out: Path, json_: bool, seeds: int, **options: Any) -> None:
+    """Do every run, keep each as soon as it is done, and show them."""
+    from truejoule.experiment import write, write_page
+    from truejoule.pipeline import evaluate
+    from truejoule.report import page
+    from truejoule.terminal import Live, show, show_evaluations
+
     if seeds < 1:
         raise InputError("no chips to evaluate", where="--seeds", got=seeds, expected="at least 1")
     found, folders = [], []
     with Live(quiet=json_) as live:
-        for machine in machines:
-            found.append(run(net, machine, data, name=name, seeds=range(seeds), progress=live, **options).to_json())
-            folders.append(write(out, found[-1], {"report.html": page([found[-1]])}))
+        for net, machine, name, time in runs:
+            one = evaluate(
+                net, machine, data, name=name, seeds=range(seeds), progress=live, **time, **options
+            ).to_json()
+            found.append(one)
+            folders.append(write(out, one, {"report.html": page([one])}))
     together = write_page(out / "comparison.html", page(found)) if len(found) > 1 else None
     if json_:
         show([{key: e[key] for key in HEADLINES} | {"run": str(f)} for e, f in zip(found, folders, strict=True)])

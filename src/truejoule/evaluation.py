@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from truejoule.accelerators.against_ann import BreakEven
 from truejoule.accelerators.mapping import Mapping as Placed
+from truejoule.accelerators.over_time import EnergyLine
 from truejoule.accelerators.preset import Parameter
 from truejoule.cost import Cost, Ledger, TrainingCost
 from truejoule.errors import InputError
@@ -101,11 +103,20 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
+class OverTime:
+    """A spiking network's energy as a function of T, and where it meets the ANN of the same topology (none beside an as-published account)."""
+
+    line: EnergyLine
+    against_ann: tuple[BreakEven, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """One network on one machine.
 
     Attributes
     ----------
+    machine : kind of machine, see ``Accelerator``.
     as_published : whether the machine's account follows a published model with its slips.
     ideal_accuracy : of the network as the user's framework computes it, on the same samples.
     chips : one per seed; all of them ran the same samples.
@@ -113,6 +124,7 @@ class Evaluation:
     ideal_cost : of the activity of the ideal network on the same machine.
     alternatives : cost of the same measured activity under other accountings, by description.
     workload, mapping : what was asked and where it went; the workload carries the ideal activity.
+    over_time : ``None`` for networks without spiking neurons.
     training : energy of a training step, ``None`` where no loss was given.
     parameters : of the machine, with sources.
     warnings : everything a reader should know, each once.
@@ -121,6 +133,7 @@ class Evaluation:
 
     network: str
     accelerator: str
+    machine: str
     title: str
     as_published: bool
     remedies: tuple[str, ...]
@@ -132,6 +145,7 @@ class Evaluation:
     workload: Workload
     mapping: Placed
     drops: tuple[DropMap, ...]
+    over_time: OverTime | None
     training: Training | None
     parameters: tuple[Parameter, ...]
     warnings: tuple[str, ...]

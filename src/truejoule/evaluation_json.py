@@ -9,7 +9,7 @@ from truejoule.cost import Cost
 from truejoule.workload import Activity
 
 if TYPE_CHECKING:
-    from truejoule.evaluation import Accuracy, Evaluation
+    from truejoule.evaluation import Accuracy, Evaluation, OverTime
 
 
 def as_json(e: Evaluation) -> dict[str, Any]:
@@ -21,6 +21,7 @@ def as_json(e: Evaluation) -> dict[str, Any]:
         "schema": SCHEMA,
         "network": e.network,
         "accelerator": e.accelerator,
+        "machine": e.machine,
         "title": e.title,
         "as_published": e.as_published,
         "remedies": list(e.remedies),
@@ -139,6 +140,7 @@ def as_json(e: Evaluation) -> dict[str, Any]:
         "drops": [
             {"layer": d.layer, "loss": [list(row) for row in d.loss], "mean": d.mean, "worst": d.worst} for d in e.drops
         ],
+        "over_time": _over_time(e.over_time),
         "training": _training(e),
         "chips": [
             {
@@ -221,6 +223,36 @@ def _proxy(e: Evaluation) -> dict[str, Any]:
     }
 
 
+def _over_time(o: OverTime | None) -> dict[str, Any] | None:
+    if o is None:
+        return None
+    return {
+        "e0_j": o.line.e0_j,
+        "e1_j": o.line.e1_j,
+        "worst": o.line.worst,
+        "points": [list(point) for point in o.line.points],
+        "against_ann": [
+            {
+                "bits": b.bits,
+                "snn_j": b.energy.first_j,
+                "ann_j": b.energy.second_j,
+                "ratio": b.energy.ratio,
+                "ratio_band": [b.energy.low, b.energy.high],
+                "verdict": b.energy.verdict,
+                "by_component": dict(b.energy.components),
+                "time_ratio": b.snn_s / b.ann_s,
+                "area_ratio": b.snn_m2 / b.ann_m2,
+                "time_steps": b.time_steps,
+                "spike_rate": b.spike_rate,
+                "own_spike_rate": b.rate,
+                "proxy_ratio": b.proxy,
+                "sentence": b.describe(),
+            }
+            for b in o.against_ann
+        ],
+    }
+
+
 def _training(e: Evaluation) -> dict[str, Any] | None:
     if e.training is None:
         return None
@@ -230,6 +262,7 @@ def _training(e: Evaluation) -> dict[str, Any] | None:
         "note": e.training.cost.note,
         "energy_j": ledger.total_j,
         "energy_band_j": list(ledger.band_j),
+        "latency_s": e.training.cost.latency_s,
         "by_component": ledger.by("component"),
         "by_layer": ledger.by("layer"),
         "zeros": {kind: dict(getattr(sparsity, kind)) for kind in ("spike", "membrane_gradient", "surrogate")},

@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from truejoule.accelerators.accelerator import Accelerator
+from truejoule.accelerators.against_ann import break_even
+from truejoule.accelerators.over_time import Observed, energy_line
 from truejoule.cost import Cost
 from truejoule.errors import InputError, some
-from truejoule.evaluation import Accuracy, ChipRun, DropMap, Evaluation, Training
+from truejoule.evaluation import Accuracy, ChipRun, DropMap, Evaluation, OverTime, Training
 from truejoule.mitigation import Mitigation, Plan, apply
 from truejoule.mitigation.plan import STAGES
 from truejoule.samples import CALIBRATION_SAMPLES, calibration_batches, device_of, labelled, scores
@@ -21,8 +23,8 @@ from truejoule.samples import CALIBRATION_SAMPLES, calibration_batches, device_o
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from truejoule.numerics.deployed import Deployed, Measurement, Work
-    from truejoule.workload import Activity
+    from truejoule.numerics.deployed import Deployed, Measurement
+    from truejoule.workload import Activity, Work
 
 DEFAULT_SAMPLES = 1000
 """Samples scored when nobody says otherwise: a 95 % interval of about ±2 points at 90 %."""
@@ -105,6 +107,7 @@ def evaluate(
     return Evaluation(
         network=plan.network.workload.name,
         accelerator=plan.accelerator.name,
+        machine=plan.accelerator.machine,
         title=plan.accelerator.title,
         as_published=plan.accelerator.as_published,
         remedies=tuple(m.name for stage in STAGES for m in mitigations if m.stage == stage),
@@ -119,11 +122,21 @@ def evaluate(
         workload=plan.network.workload.with_activity(activity),
         mapping=mapping,
         drops=drops,
+        over_time=_over_time(plan, measured),
         training=training,
         parameters=plan.accelerator.parameters,
         warnings=_warnings(mapping.warnings, chips, cost),
         provenance=_provenance(len(labels), seeds, device, calibration is None, time.perf_counter() - started),
     )
+
+
+def _over_time(plan: Plan, measured: Measurement) -> OverTime | None:
+    """What the activity that the hardware measured would cost at other T, and beside an ANN."""
+    workload, machine = plan.network.workload, plan.accelerator
+    if not workload.spiking:
+        return None
+    seen = Observed(workload.with_activity(measured.activity), measured.work)
+    return OverTime(energy_line(machine, seen), () if machine.as_published else break_even(machine, seen))
 
 
 def _training(plan: Plan, batch: tuple[Tensor, Tensor], loss: Callable[[Tensor, Tensor], Tensor]) -> Training:

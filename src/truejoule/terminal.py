@@ -14,6 +14,7 @@ from truejoule.errors import InputError
 from truejoule.units import format_si
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from torch import Tensor
 
     from truejoule.accelerators import Accelerator
@@ -84,6 +85,7 @@ def show_evaluations(
     """Summary, where the energy goes, warnings, and where the reports are."""
     from rich.console import Console
 
+    from truejoule.report.numbers import verdicts
     from truejoule.report.tables import breakdown, summary
 
     console = Console(highlight=False)
@@ -96,9 +98,13 @@ def show_evaluations(
                 f"  with {other['description']}: {format_si(other['energy_j'], 'J')}, {format_si(other['area_m2'], 'm2')}",
                 style="dim",
             )
+        if evaluation["over_time"] is not None:
+            _show_over_time(console, evaluation["over_time"])
         if evaluation["training"] is not None:
             console.print(f"\nOne training step of one sample, zeros {evaluation['training']['origin']}:", style="bold")
             console.print(evaluation["training"]["note"], style="dim", soft_wrap=True)
+            if evaluation["training"]["latency_s"] is not None:
+                console.print(f"latency {format_si(evaluation['training']['latency_s'], 's')}")
             console.print(breakdown(evaluation["training"], "component"))
         console.print(f"\n{evaluation['verdict']}", style="bold", soft_wrap=True)
         for warning in evaluation["warnings"]:
@@ -106,7 +112,20 @@ def show_evaluations(
         console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
         console.print(f"every number: truejoule explain {folder} energy LAYER", style="dim", soft_wrap=True)
     if together is not None:
+        for verdict in verdicts(evaluations):
+            console.print(f"\n{verdict}", soft_wrap=True)
         console.print(f"side by side: {together}", soft_wrap=True)
+
+
+def _show_over_time(console: Console, over_time: Mapping[str, Any]) -> None:
+    """E(T), the ANN of the same topology at each precision, and the sentence about the first."""
+    from truejoule.report.tables import against_ann
+
+    line = f"E(T) = {format_si(over_time['e0_j'], 'J')} + {format_si(over_time['e1_j'], 'J')} × T"
+    console.print(f"\n{line} (at most {100 * over_time['worst']:.1f} % off)", style="bold")
+    if over_time["against_ann"]:
+        console.print(against_ann(over_time))
+        console.print(over_time["against_ann"][0]["sentence"], soft_wrap=True)
 
 
 def show_workload(workload: Workload, *, as_json: bool) -> None:

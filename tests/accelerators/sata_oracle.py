@@ -46,7 +46,7 @@ class Walk:
         self.layer, self.x, self.weights, self.s = layer, x, weights, s
         self.bits, self.out_bits, self.planes = bits, out_bits, planes
         self.steps, self.kg = len(x), layer.out_channels // layer.groups
-        self.count = Counter()
+        self.count, self.fetched = Counter(), []
         self.sums = np.zeros((self.steps, layer.out_channels, layer.positions), dtype=np.int64)
         self.seen = {}
 
@@ -114,41 +114,62 @@ class Walk:
                     last_columns = len(channels)
         self.count["cycles"] += last_columns
 
+    def tiles(self):
+        """Runs ``(positions, steps)`` whose partial sums fit in half the output buffer, the first that do when runs get shorter one by one."""
+        s, layer = self.s, self.layer
+        if layer.fan_in <= s.rows:
+            return [(range(layer.positions), range(self.steps))]
+
+        def runs(total, number):
+            return [range(int(r[0]), int(r[-1]) + 1) for r in np.array_split(np.arange(total), number)]
+
+        for positions, steps in [(n, 1) for n in range(1, layer.positions)] + [
+            (layer.positions, n) for n in range(1, self.steps + 1)
+        ]:
+            tiles = [(p, t) for p in runs(layer.positions, positions) for t in runs(self.steps, steps)]
+            longest = max(len(p) * len(t) for p, t in tiles)
+            if longest * min(self.kg, s.columns) * s.accumulator_bits <= s.output_buffer / 2:
+                return tiles
+        raise AssertionError("not even one position in one step fits")
+
     def window_by_channels(self):
         layer, s, word = self.layer, self.s, self.s.buffer_word
-        live = set()
+        live, tiles = set(), self.tiles()
+        self.count["tiles"] = len(tiles)
         for g in range(layer.groups):
             for channels in self.chunks(self.kg, s.columns):
                 blocks = self.chunks(layer.fan_in, s.rows)
-                for number, rows in enumerate(blocks):
-                    self.count["folds"] += 1
-                    self.count["cycles"] += len(rows)  # shift the weights in
-                    for _ in channels:
-                        stream = Words(word)
-                        for n, _ in enumerate(rows):
-                            stream.fetch(n * s.operand_bits, s.operand_bits)
-                        self.count["weights"] += stream.bits
-                    for _ in rows:
-                        for _ in range(self.steps):
+                for positions, steps in tiles:
+                    for number, rows in enumerate(blocks):
+                        self.count["folds"] += 1
+                        self.count["cycles"] += len(rows)  # shift the weights in
+                        for _ in channels:
                             stream = Words(word)
-                            for p in range(layer.positions):
-                                stream.fetch(p * self.bits, self.bits)
-                            self.count["inputs"] += stream.bits
-                    for t in range(self.steps):
-                        for p in range(layer.positions):
-                            values = self.inputs(t, g, p)
-                            for k in channels:
-                                if number:
-                                    self.count["partials"] += s.accumulator_bits
-                                if number < len(blocks) - 1:
-                                    live.add((k, p, t))
-                                for w in rows:
-                                    self.sums[t, g * self.kg + k, p] += values[w] * self.weights[g * self.kg + k, w]
-                    self.fold(len(rows), len(channels), self.steps * layer.positions * self.planes)
-                for _ in range(self.steps * layer.positions):
-                    self.write(len(channels))
-                self.count["live"] = max(self.count["live"], len(live) * s.accumulator_bits)
-                live.clear()
+                            for n, _ in enumerate(rows):
+                                stream.fetch(n * s.operand_bits, s.operand_bits)
+                            self.count["weights"] += stream.bits
+                        self.fetched.append((g, channels, number, len(rows) * len(channels) * s.operand_bits))
+                        for _ in rows:
+                            for _ in steps:
+                                stream = Words(word)
+                                for n, _ in enumerate(positions):
+                                    stream.fetch(n * self.bits, self.bits)
+                                self.count["inputs"] += stream.bits
+                        for p in positions:
+                            for t in steps:
+                                values = self.inputs(t, g, p)
+                                for k in channels:
+                                    if number:
+                                        self.count["partials"] += s.accumulator_bits
+                                    if number < len(blocks) - 1:
+                                        live.add((k, p, t))
+                                    for w in rows:
+                                        self.sums[t, g * self.kg + k, p] += values[w] * self.weights[g * self.kg + k, w]
+                        self.fold(len(rows), len(channels), len(steps) * len(positions) * self.planes)
+                    for _ in range(len(steps) * len(positions)):
+                        self.write(len(channels))
+                    self.count["live"] = max(self.count["live"], len(live) * s.accumulator_bits)
+                    live.clear()
 
     def channels_by_windows(self, window_steps):
         layer, s, word = self.layer, self.s, self.s.buffer_word
@@ -215,3 +236,16 @@ def dram_walk(weight_bits, map_bits, weight_half, map_half):
 
     # The inner operand is streamed from its start each time: no credit for the tile in hand between two outer tiles.
     return min(walk(weight_bits, weight_half, map_bits, map_half), walk(map_bits, map_half, weight_bits, weight_half))
+
+
+def least_recent(uses, capacity):
+    """Bits fetched into a buffer that keeps what was used last: ``uses`` are folds of weights, their bits the last entry."""
+    kept, fetched = {}, 0
+    for use in uses:
+        if use not in kept:
+            fetched += use[-1]
+        kept.pop(use, None)
+        kept[use] = use[-1]
+        while sum(kept.values()) > capacity:
+            kept.pop(next(iter(kept)))
+    return fetched

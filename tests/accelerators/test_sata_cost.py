@@ -1,6 +1,5 @@
 """Accounts of SATA (corrected): counts by hand, and what must hold for any network, buffer and sparsity."""
 
-import itertools
 from dataclasses import replace
 
 import pytest
@@ -8,16 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import truejoule as tj
-from truejoule.accelerators.sata.over_time import (
-    ann_workload,
-    break_even,
-    energy_j,
-    energy_line,
-    largest_cheaper,
-    ratio_band,
-    with_time_steps,
-)
-from truejoule.cost import Entry, Ledger
 from truejoule.workload import Edge, Layer, Neuron, Workload, shapes
 from truejoule.workload.profiles import Profile, with_profile
 
@@ -216,81 +205,6 @@ def test_energy_moves_with_the_node():
     assert any("beyond their tables" in w for w in tj.accelerator("sata", node="14 nm").map(workload).warnings)
 
 
-def test_energy_over_time_is_a_line():
-    machine = tj.accelerator("sata")
-    workload = network("vgg9", 4)
-    line = energy_line(machine, workload)
-    assert line.worst < 0.05 and line.e0_j > 0 and line.e1_j > 0
-    assert line.at(4) == pytest.approx(energy_j(machine, workload), rel=0.05)
-    released = tj.accelerator("sata-2023-table")
-    exact = energy_line(released, network("vgg9-sata", 4))
-    assert exact.worst < 1e-9
-    assert exact.e0_j == pytest.approx(cost(released, network("vgg9-sata", 4)).ledger.fixed_j, rel=1e-9)
-    with pytest.raises(tj.InputError, match="two points"):
-        energy_line(machine, workload, (4, 4))
-    with pytest.raises(tj.InputError, match="cannot run"):
-        with_time_steps(with_profile(shapes.network("vgg9"), "relu-50"), 2)
-
-
-def test_break_even_against_the_twin():
-    machine = tj.accelerator("sata")
-    workload = network("vgg9", 4)
-    found = break_even(machine, workload)
-    assert [b.bits for b in found] == [8, 4, 3]
-    assert found[0].ann_j > found[1].ann_j > found[2].ann_j
-    for b in found:
-        assert 0 <= b.time_steps < 4 and b.snn_j > b.ann_j
-        assert b.ratio_low < b.snn_j / b.ann_j < b.ratio_high
-        decided = b.ratio_low > 1
-        assert ("more expensive" in b.describe()) == decided and ("undecided" in b.describe()) != decided
-        # The proxy says the opposite.
-        assert b.proxy_snn_j < 0.2 * b.proxy_ann_j
-    # At the break-even rate both cost the same.
-    temporal = tj.accelerator("sata", dataflow="tick_batch", lif_gated=True, input_scratchpad="1 B")
-    (b,) = break_even(temporal, network("vgg9", 3), (8,))
-    assert b.time_steps >= 3 and b.spike_rate > 0.1
-    at = min(b.spike_rate, 1.0)
-    moved = energy_j(temporal, network("vgg9", 3, Profile("p", at, 1.0)))
-    assert moved == pytest.approx(b.ann_j, rel=0.02) if b.spike_rate < 1 else moved < b.ann_j
-
-
-def test_the_band_of_a_ratio_is_that_of_all_corners():
-    """Against every combination of low and high ends."""
-
-    def ledger(numbers):
-        return Ledger(
-            tuple(
-                Entry("l", "c", f"a{i}", "once", (n,), 2.0, low, high, "s", "assumed")
-                for i, (n, low, high) in enumerate(numbers)
-            )
-        )
-
-    bands = ((1.0, 5.0), (0.5, 2.0), (2.0, 2.0), (0.0, 9.0))
-    one, two = ([(n, *b) for n, b in zip(counts, bands, strict=True)] for counts in ((1, 5, 2, 0), (3, 1, 1, 1)))
-    corners = []
-    for ends in itertools.product((1, 2), repeat=4):
-        sums = [sum(entry[0] * entry[end] for entry, end in zip(side, ends, strict=True)) for side in (one, two)]
-        corners.append(sums[0] / sums[1])
-    assert ratio_band(ledger(one), ledger(two)) == pytest.approx((min(corners), max(corners)))
-
-
-def test_the_twin_is_mapped_by_the_same_mapper():
-    machine = tj.accelerator("sata")
-    workload = network("vgg9", 1)
-    ann = ann_workload(workload, 8)
-    snn_map, ann_map = machine.map(workload), machine.ann_twin(8).map(ann)
-    assert [p.arrays for p in snn_map.placements] == [p.arrays for p in ann_map.placements]
-    c = cost(machine.ann_twin(8), ann)
-    assert "comparison" not in counts(c, "activation", "act1") and c.energy_j > 0
-
-
-def test_break_even_of_the_released_accounts():
-    """Facts 3.8: between T=2 and T=3."""
-    ann = with_profile(shapes.network("vgg9-sata"), Profile("p", 0.5, 0.5))
-    snn = network("vgg9-sata", 4, Profile("p", 0.1, 0.1))
-    assert largest_cheaper(tj.accelerator("sata-2023-t4"), snn, energy_j(tj.accelerator("eyeriss-2023"), ann)) == 2
-
-
 @pytest.mark.parametrize(
     "overrides, words",
     [
@@ -327,7 +241,3 @@ def test_bad_networks():
         tiny(k=0)
     with pytest.raises(tj.InputError, match="nothing to place"):
         machine.map(Workload("empty", (), ()))
-    with pytest.raises(tj.InputError, match="impossible width"):
-        machine.ann_twin(0)
-    with pytest.raises(tj.InputError, match="no activity"):
-        energy_j(machine, shapes.network("vgg9", time_steps=2, neuron=Neuron()))

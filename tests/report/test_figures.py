@@ -14,6 +14,7 @@ from truejoule.errors import InputError
 from truejoule.report import NAMES, available, breakdown, chart, comparison, figure, layers, summary
 from truejoule.report.colours import COMPONENTS, FAMILIES, IDEAL, colour, ink
 from truejoule.report.numbers import count, density, percent, span, unit_of
+from truejoule.report.tables import against_ann
 from truejoule.units import format_si
 
 
@@ -92,7 +93,11 @@ def test_tables_show_the_numbers_of_the_json(evaluation):
     by_layer = shown(breakdown(evaluation, "layer"))
     assert all(format_si(v, "J") in by_layer for v in evaluation["by_layer"].values())
     assert "█" in shown(breakdown(evaluation))
-    assert "no verdict" in shown(comparison([evaluation, evaluation]))
+    assert "leave undecided: 1.00 to 1.00 times" in shown(comparison([evaluation, evaluation])).replace("\n", " ")
+    assert all(
+        f"{a['ann_j'] * 1e6:.1f} µJ" in shown(against_ann(evaluation["over_time"]))
+        for a in evaluation["over_time"]["against_ann"]
+    )
     assert f"{evaluation['workload']['macs']:,}" in shown(layers(evaluation["workload"]))
     with pytest.raises(InputError, match="did you mean 'layer'"):
         breakdown(evaluation, "layers")  # type: ignore[arg-type]

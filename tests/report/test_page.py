@@ -101,12 +101,28 @@ def test_several_evaluations_are_told_apart(evaluation):
     assert len({a["id"] for _, a in found.tags if "id" in a}) == len([a for _, a in found.tags if "id" in a])
 
 
-def test_a_verdict_needs_bands_that_do_not_overlap(evaluation):
-    other = copy.deepcopy(evaluation)
-    other["title"], other["energy_j"], other["energy_band_j"] = "Other", 1e-6, [0.9e-6, 1.1e-6]
-    assert "Other beats" in verdicts([evaluation, other])[0]
-    other["energy_band_j"] = [0.9e-6, evaluation["energy_band_j"][0]]
-    assert "no verdict" in verdicts([evaluation, other])[0]
+def test_a_verdict_respects_the_bands(evaluation):
+    """Half of everything on the same kind of machine is certainly less; on another one, whose coefficients are off for themselves, it may not be."""
+    half = copy.deepcopy(evaluation)
+    half["title"], half["energy_j"] = "Other", evaluation["energy_j"] / 2
+    for row in half["ledger"]:
+        row["counts"], row["count"] = [n / 2 for n in row["counts"]], row["count"] / 2
+    (line,) = verdicts([half, evaluation])
+    assert line.startswith("SpikeFlow, corrected takes 2.00 times the energy of Other")
+    assert "outside the uncertainty bands: 2.00 to 2.00 times" in line and "more on adc (conversion)" in line
+    (line,) = verdicts([half | {"machine": "another"}, evaluation])
+    assert "leave undecided" in line and "more on" not in line
+    other = half | {"machine": "another", "network": "another"}
+    assert verdicts([other, evaluation]) == [], "neither the network nor the machine is the same"
+
+
+def test_time_steps_and_the_ann_are_shown(evaluation):
+    html = page([evaluation])
+    for text in ("Time steps, and the ANN", "8 bit", "not even 0", "5.0 %", "The SNN takes 1.25 times"):
+        assert text in html.replace("\u00a0", " ")
+    alone = evaluation | {"over_time": evaluation["over_time"] | {"against_ann": []}}
+    assert "and the ANN" not in page([alone]) and "e0-over-time" in page([alone])
+    assert "e0-over-time" not in page([evaluation | {"over_time": None}])
 
 
 def test_sections_without_data_are_left_out(evaluation):

@@ -13,7 +13,7 @@ from truejoule.accelerators.mapping import Mapping
 from truejoule.accelerators.preset import Parameter, Preset
 from truejoule.cost import Cost, TrainingCost
 from truejoule.errors import InputError, did_you_mean
-from truejoule.workload import Activity, TrainingSparsity, Workload
+from truejoule.workload import Activity, TrainingSparsity, Work, Workload
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +28,7 @@ class Accelerator(Protocol):
     Attributes
     ----------
     name, title, summary : of the preset.
+    machine : the folder of ``accelerators/`` that runs it; machines of one kind share the errors of their coefficients.
     parameters : every parameter with value, unit and source.
     as_published : whether its account follows a published model with its slips, instead of what the machine would do.
     """
@@ -39,6 +40,8 @@ class Accelerator(Protocol):
     @property
     def summary(self) -> str: ...
     @property
+    def machine(self) -> str: ...
+    @property
     def parameters(self) -> tuple[Parameter, ...]: ...
     @property
     def as_published(self) -> bool: ...
@@ -47,9 +50,7 @@ class Accelerator(Protocol):
         """Place every layer. Raises ``InputError`` for a layer that does not fit."""
         ...
 
-    def cost(
-        self, mapping: Mapping, activity: Activity, work: Mapping_[str, Mapping_[str, tuple[float, ...]]] | None = None
-    ) -> Cost:
+    def cost(self, mapping: Mapping, activity: Activity, work: Work | None = None) -> Cost:
         """Energy, time and area of one inference.
 
         Parameters
@@ -72,6 +73,14 @@ class Accelerator(Protocol):
 
     def training(self, workload: Workload, sparsity: TrainingSparsity) -> TrainingCost:
         """Energy of one training step of one sample. Raises ``InputError`` where the machine has no model of training."""
+        ...
+
+    def ann_twin(self, bits: int) -> Accelerator:
+        """The same machine built for an ANN with activations of ``bits`` bit: the fair opponent of a spiking network on this one.
+
+        Every machine that runs spiking networks has one. Raises ``InputError`` for a width that it cannot have, a machine without spiking
+        networks, or an as-published account.
+        """
         ...
 
     def alternatives(self) -> Mapping_[str, Accelerator]:

@@ -1,5 +1,7 @@
 """Accounts of energy, time and area. Pure numbers, no torch."""
 
+from truejoule.cost.compare import Comparison as Comparison
+from truejoule.cost.compare import compare as compare
 from truejoule.cost.cost import Cost as Cost
 from truejoule.cost.cost import TrainingCost as TrainingCost
 from truejoule.cost.floorplan import Block as Block

@@ -10,10 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from truejoule.workload import Activity
-
-Work = Mapping[str, Mapping[str, tuple[float, ...]]]
-"""Per layer and quantity, one number per time step: what a machine counts beyond ``Activity``. Means per sample."""
+from truejoule.workload import Activity, Work
 
 
 @runtime_checkable

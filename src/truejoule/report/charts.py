@@ -12,6 +12,7 @@ from truejoule.report.chart import theme as theme
 from truejoule.report.energy import energy_chart, layers_chart, steps_chart
 from truejoule.report.maps import tiles_chart, wires_chart
 from truejoule.report.numbers import Evaluation
+from truejoule.report.over_time import over_time_chart
 from truejoule.report.proxy import proxy_chart
 
 SHARED: dict[str, Callable[[Sequence[Evaluation]], Chart]] = {
@@ -25,6 +26,7 @@ SINGLE: dict[str, Callable[[Evaluation], Chart]] = {
     "layers": layers_chart,
     "latency": latency_chart,
     "steps": steps_chart,
+    "over_time": over_time_chart,
     "area": area_chart,
     "activity": activity_chart,
     "wires": wires_chart,
@@ -82,6 +84,8 @@ def absent(evaluation: Evaluation, name: str) -> str:
         return "the schedule has no slots"
     if name == "activity" and not evaluation["activity"]["hardware"] and not evaluation["activity"]["ideal"]:
         return "no activity was measured"
+    if name == "over_time" and not evaluation["over_time"]:
+        return "this network has no spiking neurons"
     if name == "tiles" and not evaluation["mapping"]["placements"]:
         return "nothing is placed"
     if name == "area" and not evaluation["floorplan"]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from itertools import combinations
 from typing import Any
 
+from truejoule.cost import Entry, Ledger, compare
 from truejoule.units import PREFIXES, format_si
 
 Evaluation = dict[str, Any]
@@ -61,9 +63,9 @@ def label(evaluation: Evaluation) -> str:
 
 
 def labels(evaluations: Sequence[Evaluation]) -> list[str]:
-    """A different name for every evaluation: the network is added where the machine is not enough, then a number."""
+    """A different name for every evaluation: the machine, the network too where there are several, then a number."""
     names = [label(e) for e in evaluations]
-    if len(set(names)) < len(names):
+    if len(set(names)) < len(names) or len({e["network"] for e in evaluations}) > 1:
         names = [f"{e['network']} on {name}" for e, name in zip(evaluations, names, strict=True)]
     return [name if names.count(name) == 1 else f"{name} ({names[:i].count(name) + 1})" for i, name in enumerate(names)]
 
@@ -106,28 +108,48 @@ def ratio(value: float, reference: float) -> str:
 
 
 def verdicts(evaluations: Sequence[Evaluation]) -> list[str]:
-    """Who uses less energy, said only where the uncertainty bands do not overlap, and never of an as-published account: it has no bands,
-    and leaves out what the published model leaves out."""
+    """Who uses less energy and why, for every two evaluations of one network or on one kind of machine. Decided only where the uncertainty bands
+    leave no other answer, and never of an as-published account: it has no bands, and leaves out what the published model leaves out."""
     found = []
     for (first, a), (second, b) in combinations(zip(labels(evaluations), evaluations, strict=True), 2):
+        if a["network"] != b["network"] and a["machine"] != b["machine"]:
+            continue
         if a["as_published"] or b["as_published"]:
             published = " and ".join(name for name, e in ((first, a), (second, b)) if e["as_published"])
             found.append(
                 f"{first} and {second}: no verdict; {published} follows a published model, to check its claims."
             )
             continue
-        if a["energy_j"] > b["energy_j"]:
+        if a["energy_j"] < b["energy_j"]:
             first, a, second, b = second, b, first, a
-        if a["energy_band_j"][1] < b["energy_band_j"][0]:
-            found.append(
-                f"{first} beats {second} in energy: {format_si(a['energy_j'], 'J')} against {format_si(b['energy_j'], 'J')}, outside the uncertainty bands."
-            )
-        else:
-            found.append(
-                f"{first} and {second}: no verdict in energy; the bands overlap "
-                f"({band(a['energy_band_j'], 'J')} against {band(b['energy_band_j'], 'J')})."
-            )
+        shared = a["machine"] == b["machine"]
+        c = compare(_ledger(a), _ledger(b), shared=shared, same_layers=_weighted(a) == _weighted(b))
+        decided = {
+            "more expensive": "outside the uncertainty bands",
+            "undecided": "which the uncertainty bands leave undecided",
+            "cheaper": "",
+        }[c.verdict]
+        found.append(
+            f"{first} takes {c.ratio:.2f} times the energy of {second} ({format_si(c.first_j, 'J')} against {format_si(c.second_j, 'J')}), {decided}: "
+            f"{c.low:.2f} to {c.high:.2f} times{', the same coefficient being off alike on both' if shared else ''}. "
+            f"It takes {a['latency_s'] / b['latency_s']:.2g} times the time and {a['area_m2'] / b['area_m2']:.2g} times the area"
+            + (f"; it {c.why()}." if shared else ".")
+        )
     return found
+
+
+def _ledger(evaluation: Evaluation) -> Ledger:
+    """The account again, from its JSON form."""
+    rows: list[dict[str, Any]] = [
+        {f.name: tuple(r[f.name]) if f.name == "counts" else r[f.name] for f in fields(Entry)}
+        for r in evaluation["ledger"]
+    ]
+    return Ledger(tuple(Entry(**row) for row in rows))
+
+
+def _weighted(evaluation: Evaluation) -> list[tuple[str, int]]:
+    """Layers with weights: the same list is the same topology."""
+    return [(x["name"], x["weights"]) for x in evaluation["workload"]["layers"] if x["weights"]]
 
 
 def rising(rows: dict[str, float]) -> list[tuple[str, float]]:

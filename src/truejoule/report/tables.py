@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from truejoule.errors import InputError, did_you_mean
@@ -117,6 +117,25 @@ def comparison(evaluations: Sequence[Evaluation]) -> Group:
             ),
         )
     return Group(table, *(_plain(line) for line in numbers.verdicts(evaluations)))
+
+
+def against_ann(over_time: Mapping[str, Any]) -> Table:
+    """A spiking network beside the ANN of the same topology on the same machine, one row per precision of the ANN."""
+    table = _table(
+        "ANN", "energy", "SNN / ANN", "the SNN is", "time", "area", "up to T", "up to spikes", right=(1, 4, 5, 6, 7)
+    )
+    for a in over_time["against_ann"]:
+        table.add_row(
+            f"{a['bits']} bit",
+            format_si(a["ann_j"], "J"),
+            f"{a['ratio']:.2f} ({a['ratio_band'][0]:.2f} to {a['ratio_band'][1]:.2f})",
+            a["verdict"],
+            f"{a['time_ratio']:.2g}×",
+            f"{a['area_ratio']:.2g}×",
+            str(a["time_steps"] or "never"),
+            "never" if a["spike_rate"] is None else numbers.percent(a["spike_rate"]),
+        )
+    return table
 
 
 def layers(workload: dict[str, Any]) -> Table:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from truejoule.accelerators.accelerator import accelerator
+from truejoule.accelerators.against_ann import ann_workload, largest_cheaper
+from truejoule.accelerators.over_time import Observed, cost_of, energy_j
 from truejoule.accelerators.sata.design import SATA
 from truejoule.accelerators.sata.lif import lif_account
-from truejoule.accelerators.sata.over_time import ann_workload, energy_j, largest_cheaper
 from truejoule.accelerators.sata.parts import parts_of
 from truejoule.cost import Cost
 from truejoule.reproduce.claims import Claim
-from truejoule.workload import Neuron, Workload, shapes
+from truejoule.workload import Neuron, shapes
 from truejoule.workload.profiles import Profile, with_profile
 
 COMPARISON = "Are SNNs truly energy-efficient?, arXiv 2309.03388"
@@ -36,16 +37,11 @@ def claims() -> list[Claim]:
     return [*_table(), *_lif(), *_movement(), *_ann(), _dynamic()]
 
 
-def workload(network: str, steps: int, sparsity: float, *, image: float | None = None, ann: bool = False) -> Workload:
+def workload(network: str, steps: int, sparsity: float, *, image: float | None = None, ann: bool = False) -> Observed:
     """Shapes with one global sparsity; ``image`` is the density of the network's input, the released code takes that of the spikes."""
     shape = shapes.network(network, time_steps=steps, neuron=None if ann else Neuron(), weight_bits=8)
     density = 1.0 - sparsity
-    return with_profile(shape, Profile("2309.03388", density, density if image is None else image))
-
-
-def cost_of(on: SATA, what: Workload) -> Cost:
-    assert what.activity is not None
-    return on.cost(on.map(what), what.activity)
+    return Observed(with_profile(shape, Profile("2309.03388", density, density if image is None else image)))
 
 
 def _table() -> list[Claim]:
@@ -130,7 +126,7 @@ def moving_j(cost: Cost) -> float:
 
 
 def _movement() -> list[Claim]:
-    def saving(on: SATA, what: Workload) -> float:
+    def saving(on: SATA, what: Observed) -> float:
         once = moving_j(cost_of(on, what))
         return 100 * (1 - once / moving_j(cost_of(on.using(dataflow="output_stationary"), what)))
 
@@ -142,7 +138,7 @@ def _movement() -> list[Claim]:
             62.5,
             "%",
             saving(machine("sata-2023-t4"), workload("vgg9-sata", 4, 0.9)),
-            saving(machine("sata"), with_profile(shape, "snn-10")),
+            saving(machine("sata"), Observed(with_profile(shape, "snn-10"))),
             "released",
             0.05,
             "saving = (T-1) E_W / (T E_W + E_R), so 62.5 % needs E_R = 0.8 E_W; no released file is for TinyImageNet. Released: their VGG9 on CIFAR-10, "
@@ -157,7 +153,10 @@ def _ann() -> list[Claim]:
     snn = workload("vgg9-sata", 4, 0.9)
     own = workload("vgg9-sata", 4, 0.9, image=1.0)
     released, corrected = machine("sata-2023-t4"), machine("sata")
-    ann_j = (energy_j(machine("eyeriss-2023"), ann), energy_j(corrected.ann_twin(8), ann_workload(own, 8)))
+    ann_j = (
+        energy_j(machine("eyeriss-2023"), ann),
+        energy_j(corrected.ann_twin(8), Observed(ann_workload(own.workload, 8))),
+    )
     snn_j = (energy_j(released, snn), energy_j(corrected, own))
     exact = "follows from the released formulas with the scratchpads of that run; corrected: 12.45 instead of 58.6 pJ/bit, bits at their access width, padded maps, true linear layers"
     energies = (

@@ -7,6 +7,9 @@ from dataclasses import dataclass, fields
 
 from truejoule.errors import InputError
 
+Work = Mapping[str, Mapping[str, tuple[float, ...]]]
+"""What a machine counts beyond ``Activity``: per layer and quantity, one number per time step. Means per sample."""
+
 
 @dataclass(frozen=True, slots=True)
 class LayerActivity:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,11 @@ from truejoule.zoo.fashion_ann import FashionANN
 from truejoule.zoo.fashion_snn import FashionSNN
 
 HERE = Path(__file__).parent
-NETWORKS: dict[str, Callable[[], nn.Module]] = {"fashion_snn": FashionSNN, "fashion_ann": FashionANN}
+NETWORKS: dict[str, Callable[..., FashionSNN | FashionANN]] = {
+    "fashion_snn": FashionSNN,
+    "fashion_ann": FashionANN,
+    "fashion_ann_4bit": partial(FashionANN, activation_bits=4),
+}
 IMAGES = HERE / "fashion_mnist_1000.npz"
 CLASSES = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 

@@ -17,6 +17,7 @@ from truejoule.training import data
 from truejoule.training.bptt import outputs_over_time, refresh_batchnorm
 from truejoule.training.losses import tet
 from truejoule.training.quantised import QuantConv2d, QuantLinear
+from truejoule.zoo.bundle import NETWORKS
 from truejoule.zoo.checkpoint import save
 from truejoule.zoo.fashion_ann import FashionANN
 from truejoule.zoo.fashion_snn import FashionSNN
@@ -25,18 +26,8 @@ from truejoule.zoo.measure import accuracy
 BITS = 4
 
 
-EPOCHS = {"fashion_snn": 12, "fashion_ann": 10}
+EPOCHS = {"fashion_snn": 12, "fashion_ann": 10, "fashion_ann_4bit": 10}
 """Networks that this module trains, with the epochs of the shipped checkpoints."""
-
-
-def train_fashion_snn(folder: Path, out: Path, epochs: int = EPOCHS["fashion_snn"], seed: int = 0) -> float:
-    """``train`` of the spiking network: TET loss over its time steps."""
-    return train(FashionSNN, folder, out, epochs, seed)
-
-
-def train_fashion_ann(folder: Path, out: Path, epochs: int = EPOCHS["fashion_ann"], seed: int = 0) -> float:
-    """``train`` of the network without time, for which the TET loss is the cross-entropy of the one answer."""
-    return train(FashionANN, folder, out, epochs, seed)
 
 
 def train(
@@ -50,6 +41,8 @@ def train(
     weight_decay: float = 1e-4,
 ) -> float:
     """Train ``make(conv=..., linear=...)``, write the checkpoint ``out``, and return the accuracy on all test images.
+
+    The TET loss of a network without time is the cross-entropy of its one answer.
 
     AdamW, one learning-rate cycle, TET loss, 4-bit weights from the first step, images shifted by up to one pixel and
     mirrored. The network after the last epoch is the result: the test accuracies printed on the way choose nothing.
@@ -111,11 +104,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    run = {"fashion_snn": train_fashion_snn, "fashion_ann": train_fashion_ann}[options.network]
     out = options.out or Path(f"{options.network}.safetensors")
     epochs = EPOCHS[options.network] if options.epochs is None else options.epochs
     try:
-        run(options.data, out, epochs, options.seed)
+        train(NETWORKS[options.network], options.data, out, epochs, options.seed)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

@@ -16,9 +16,8 @@ from truejoule.accelerators.sata.timing import Spent, schedule, spent
 from truejoule.components import dram, logic
 from truejoule.components.coefficient import Coefficient, charge
 from truejoule.cost import Cost, Entry, Ledger
-from truejoule.workload import Activity, Layer, LayerActivity, Workload
+from truejoule.workload import Activity, Layer, LayerActivity, Work, Workload
 
-Work = Mapping[str, Mapping[str, tuple[float, ...]]]
 Prices = Mapping[str, Mapping[str, Coefficient]]
 Counts = tuple[float, ...]
 
@@ -43,12 +42,12 @@ def corrected_cost(mapping: Placed, activity: Activity, work: Work, s: Structure
         needs, trips, seen = demands[layer.name], moved[layer.name], activity.layers[layer.name]
         shares = seen.patch_density() if s.skip_silent and layer.op == "conv" else (1.0,) * layer.steps
         operations = work.get(layer.name, {}).get("accumulates") or _operations(layer, seen, s)
-        crossing = trips.dram(needs)
+        crossing = trips.dram
         crossing = Amount(crossing.once, crossing.step + also.get(layer.name, 0.0))
         times[layer.name] = spent(needs.cycles, crossing, shares, s)
         entries += _array(layer, operations, times[layer.name], parts, s)
         entries += _buffers(layer, needs, trips, shares, prices)
-        entries += _edge(layer, needs, trips, workload, s, edge)
+        entries += _edge(layer, trips, workload, s, edge)
         entries += _standing(layer, times[layer.name], parts, prices, bool(stored), s)
         assert parts.accumulate.gated is not None
         floor += math.fsum(operations) * (parts.accumulate.gated.low + parts.accumulate.ungated.low)
@@ -130,7 +129,6 @@ def _buffers(layer: Layer, needs: Demand, trips: Moves, shares: Counts, prices: 
     """Global buffers: what the array reads and writes, what DRAM fills, what is handed over on chip."""
     name, ones = layer.name, (1.0,) * layer.steps
     weights, inputs, outputs = (prices[f"{kind} buffer"] for kind in ("weight", "input", "output"))
-    kept = Amount(step=needs.partials.step * (1.0 - trips.spilled_partials))
     out = Amount(trips.handed.once + trips.maps.once, trips.handed.step + trips.maps.step)
     filled = Amount(trips.handed.once + trips.inputs.once, trips.handed.step + trips.inputs.step)
     return [
@@ -140,24 +138,20 @@ def _buffers(layer: Layer, needs: Demand, trips: Moves, shares: Counts, prices: 
         *_amount(inputs["written"], name, "input buffer", "bit filled", filled, ones),
         *_amount(outputs["written"], name, "output buffer", "bit written", needs.outputs, ones),
         *_amount(outputs["read"], name, "output buffer", "bit handed on", out, ones),
-        *_amount(outputs["written"], name, "output buffer", "partial-sum bit written", kept, ones),
-        *_amount(outputs["read"], name, "output buffer", "partial-sum bit read", kept, ones),
+        *_amount(outputs["written"], name, "output buffer", "partial-sum bit written", needs.partials, ones),
+        *_amount(outputs["read"], name, "output buffer", "partial-sum bit read", needs.partials, ones),
     ]
 
 
-def _edge(
-    layer: Layer, needs: Demand, trips: Moves, workload: Workload, s: Structure, edge: Coefficient
-) -> list[Entry]:
+def _edge(layer: Layer, trips: Moves, workload: Workload, s: Structure, edge: Coefficient) -> list[Entry]:
     """Bits over the edge of the chip."""
     name, ones = layer.name, (1.0,) * layer.steps
-    spilled = Amount(step=2 * needs.partials.step * trips.spilled_partials)
     last = all(e.source != name for e in workload.edges)
     answer = Amount(step=float(layer.outputs * s.output_bits) if last else 0.0)
     return [
         *_amount(edge, name, "dram", "weight bit read", trips.weights, ones),
         *_amount(edge, name, "dram", "input bit read", trips.inputs, ones),
         *_amount(edge, name, "dram", "map bit written", trips.maps, ones),
-        *_amount(edge, name, "dram", "partial-sum bit spilled", spilled, ones),
         *_amount(edge, name, "dram", "answer bit written", answer, ones),
     ]
 

@@ -12,14 +12,14 @@ output_stationary      pixels x chan.  T sum(W b + r + c - 2) + T c'   T K ceil(
                                                                                                                          if P K <= R C)
 tick_batch             pixels x chan.  sum(T W b + B (r + c - 2)) + c' B K ceil(P/R) W           T P W ceil(Kg/C) g      register
 temporal_parallel      pixels x chan.  B sum(W b + r + c - 2) + c'     B K ceil(P/R) W           as above, T bits packed register
-weight_stationary      window x chan.  sum(T P b + 2 r + c - 2)        K W                       T P W ceil(Kg/C) g      register
+weight_stationary      window x chan.  sum(T P b + n (2 r + c - 2))    n K W                     T P W ceil(Kg/C) g      register
 parallel_time_batching chan. x windows P sum(W b t + r + c - 2) + c'   P K W ceil(B/C)           P W ceil(Kg/R) g packed register
 ====================== =============== =============================== ========================= ======================= ===================
 
 ``B = ceil(T / time_window)`` passes over the weights, t steps per window, c' columns of the last fold, which still have to be shifted out. All
-but the last drain and all neuron updates hide behind the next fold. Weight-stationary folds meet again only in the output buffer: P K T partial
-sums are read and written between the ``ceil(W/R)`` row folds. In tick_batch a PE holds one partial sum per time step and each weight for all
-of them; that needs ``time_window`` partial sums of scratchpad, in temporal_parallel as many accumulators.
+but the last drain and all neuron updates hide behind the next fold. In tick_batch a PE holds one partial sum per time step and each weight for
+all of them; that needs ``time_window`` partial sums of scratchpad, in temporal_parallel as many accumulators. Weight-stationary folds meet again
+only in the output buffer: P K T partial sums are read and written between the ``ceil(W/R)`` row folds, in n tiles (``_tiles``).
 
 Sources: SCALE-Sim output and weight stationary as used by SATA_Sim (their closed forms charge the whole array's skew in every fold; here partial
 tiles are exact); tick batching arXiv 2309.03388; LoAS (MICRO 2024) packs all T; PTB (HPCA 2022) gives a column a window of time.
@@ -60,7 +60,7 @@ class Demand:
     cycles : clock cycles of the array, fill and drain included.
     inputs, weights, outputs : bits read from and written to the buffers, in whole words.
     partials : bits of partial sums that are read, and as many written.
-    live_partials : bits of partial sums that exist at the same time.
+    tiles : times that the folds are gone through for other positions and steps, with their weights fetched again: n of the table above.
     """
 
     folds: int
@@ -69,7 +69,7 @@ class Demand:
     weights: Amount
     outputs: Amount
     partials: Amount
-    live_partials: float
+    tiles: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,6 @@ def _output_stationary(nest: Loops, s: Structure, out_bits: int) -> Demand:
         Amount(step=weights),
         Amount(step=outputs),
         Amount(),
-        0.0,
     )
 
 
@@ -218,7 +217,6 @@ def _tick_batch(nest: Loops, s: Structure, out_bits: int) -> Demand:
         Amount(once=passes * weights),
         Amount(step=outputs),
         Amount(),
-        0.0,
     )
 
 
@@ -233,7 +231,7 @@ def _temporal_parallel(nest: Loops, s: Structure, out_bits: int) -> Demand:
     outputs = p * sum(n * m * _words(c * out_bits * t, BYTE) for t, n in passes for c, m in _blocks(kg, s.columns, g))
     cycles = count * (folds * w * nest.planes + skew) + drain
     once = [Amount(once=v) for v in (cycles, inputs, count * weights, outputs)]
-    return Demand(folds, once[0], once[1], once[2], once[3], Amount(), 0.0)
+    return Demand(folds, once[0], once[1], once[2], once[3], Amount())
 
 
 def _weight_stationary(nest: Loops, s: Structure, out_bits: int) -> Demand:
@@ -241,20 +239,40 @@ def _weight_stationary(nest: Loops, s: Structure, out_bits: int) -> Demand:
     down, across = math.ceil(w / s.rows), math.ceil(kg / s.columns)
     folds = g * down * across
     fill = g * (2 * w * across + kg * down) - 2 * folds
-    inputs = g * w * across * _words(p * nest.input_bits, s.buffer_word)
+    runs, cuts = _tiles(nest, s)
+    tiles = runs * cuts
+    shorter, longer = runs - p % runs, p % runs
+    stream = sum(
+        m * _words(n * nest.input_bits, s.buffer_word) for n, m in ((p // runs, shorter), (p // runs + 1, longer))
+    )
     weights = kg * g * sum(n * _words(r * nest.weight_bits, s.buffer_word) for r, n in _blocks(w, s.rows, 1))
     outputs = p * sum(n * _words(c * out_bits, BYTE) for c, n in _blocks(kg, s.columns, g))
-    partials = nest.outputs * (down - 1) * s.accumulator_bits
-    live = min(kg, s.columns) * p * nest.steps * s.accumulator_bits if down > 1 else 0.0
     return Demand(
         folds,
-        Amount(once=fill, step=folds * p * nest.planes),
-        Amount(step=inputs),
-        Amount(once=weights),
+        Amount(once=tiles * fill, step=folds * p * nest.planes),
+        Amount(step=g * w * across * stream),
+        Amount(once=tiles * weights),
         Amount(step=outputs),
-        Amount(step=partials),
-        live,
+        Amount(step=nest.outputs * (down - 1) * s.accumulator_bits),
+        tiles,
     )
+
+
+def _tiles(nest: Loops, s: Structure) -> tuple[int, int]:
+    """Runs of positions, and of time steps, into which weight_stationary is cut so that its partial sums fit in half the output buffer.
+
+    The loops are, from outside: groups, blocks of channels, tiles, blocks of the window (folds), positions, steps. So the sums of a tile's positions
+    and steps in one block of channels exist at the same time, if the window takes more than one fold. Cut are first the positions, with all their
+    steps, because a neuron that gets its steps in a row keeps its potential in the register of its column; steps only if those of one position do not fit.
+    Runs are of equal length to within one, and as few as possible; all blocks of channels are cut alike. ``check_buffers`` has made sure that
+    one sum per column fits. Each tile fetches all weights again and begins with a new word of inputs.
+    """
+    if nest.window <= s.rows:
+        return 1, 1
+    room = int(0.5 * s.output_buffer // (min(nest.channels, s.columns) * s.accumulator_bits))
+    if room < nest.steps:
+        return nest.positions, math.ceil(nest.steps / room)
+    return math.ceil(nest.positions / (room // nest.steps)), 1
 
 
 def _parallel_time_batching(nest: Loops, s: Structure, out_bits: int) -> Demand:
@@ -273,4 +291,4 @@ def _parallel_time_batching(nest: Loops, s: Structure, out_bits: int) -> Demand:
     weights = kg * g * p * across * _words(w * nest.weight_bits, s.buffer_word)
     outputs = p * sum(n * m * _words(r * out_bits * t, BYTE) for t, n in windows for r, m in _blocks(kg, s.rows, g))
     once = [Amount(once=v) for v in (cycles + drain, inputs, weights, outputs)]
-    return Demand(folds, once[0], once[1], once[2], once[3], Amount(), 0.0)
+    return Demand(folds, once[0], once[1], once[2], once[3], Amount())

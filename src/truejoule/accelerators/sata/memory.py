@@ -9,8 +9,17 @@ of loops moves fewer bits is taken::
 
 Rows that overlap between two tiles of inputs stay in the buffer. With time outermost (output_stationary) this happens in every time step with
 one step's map, and weights are fetched again in every step unless those of the whole network fit in the weight buffer; otherwise once per
-inference with the maps of all time steps. A multi-bit image is taken to be the same in every time step (direct encoding). Membranes and partial
-sums beyond their memory spill to DRAM, as do residual operands that half the output buffer cannot hold.
+inference with the maps of all time steps. A multi-bit image is taken to be the same in every time step (direct encoding). Membranes beyond their
+memory spill to DRAM, as do residual operands that half the output buffer cannot hold.
+
+Partial sums never do: weight_stationary cuts positions and steps into n tiles that the output buffer holds, and goes through the folds of a block of
+channels once per tile. If half the weight buffer holds such a block (all of the window, one array width of channels), its weights stay from tile
+to tile and the rule above is unchanged; if not, each tile streams them from DRAM::
+
+    weights outermost:  weights n times, inputs as above
+    inputs outermost:   inputs once,     weights max(n, ceil(input bits / half the input buffer)) times
+
+Not exact: where this takes weight_stationary through more runs of inputs than n, the array's own fetches and fills stay those of n tiles.
 """
 
 from __future__ import annotations
@@ -35,20 +44,18 @@ class Moves:
     weights, inputs : read from DRAM.
     maps : the map that this layer reads, written to DRAM by the layer before.
     handed : the map that this layer reads, handed over on chip: read from the output buffer, written to the input buffer.
-    spilled_partials : share of the partial sums that is written to and read from DRAM.
     """
 
     weights: Amount = NONE
     inputs: Amount = NONE
     maps: Amount = NONE
     handed: Amount = NONE
-    spilled_partials: float = 0.0
 
-    def dram(self, demand: Demand) -> Amount:
+    @property
+    def dram(self) -> Amount:
         """All bits over the edge of the chip."""
-        partials = 2 * self.spilled_partials * demand.partials.step
         parts = (self.weights, self.inputs, self.maps)
-        return Amount(sum(a.once for a in parts), sum(a.step for a in parts) + partials)
+        return Amount(sum(a.once for a in parts), sum(a.step for a in parts))
 
 
 def moves(workload: Workload, s: Structure, demands: Mapping[str, Demand]) -> dict[str, Moves]:
@@ -59,14 +66,12 @@ def moves(workload: Workload, s: Structure, demands: Mapping[str, Demand]) -> di
     for layer in workload.multiplying:
         made_by = workload.sources(layer.name)
         first = not made_by or made_by == ("input",)
-        live = demands[layer.name].live_partials
-        over = max(1.0 - 0.5 * s.output_buffer / live, 0.0) if live else 0.0
-        found[layer.name] = _layer(layer, s, resident, first, made_by in written, over)
+        found[layer.name] = _layer(layer, s, resident, first, made_by in written, demands[layer.name].tiles)
         written.add(made_by)
     return found
 
 
-def _layer(layer: Layer, s: Structure, resident: bool, first: bool, written: bool, over: float) -> Moves:
+def _layer(layer: Layer, s: Structure, resident: bool, first: bool, written: bool, tiles: int) -> Moves:
     weights = layer.weights * weight_bits(layer, s)
     one_map = layer.inputs * input_bits(layer, s)
     still = first and input_bits(layer, s) > 1 and layer.steps > 1
@@ -80,22 +85,23 @@ def _layer(layer: Layer, s: Structure, resident: bool, first: bool, written: boo
 
     fits = maps <= 0.5 * s.input_buffer
     by_weights, by_inputs = math.ceil(weights / (0.5 * s.weight_buffer)), math.ceil(maps / (0.5 * s.input_buffer))
-    outer = min(((1, by_weights), (by_inputs, 1)), key=lambda times: times[0] * weights + times[1] * maps)
-    weight_times, map_times = (1, 1) if fits or resident else outer
+    block = layer.fan_in * min(layer.out_channels // layer.groups, s.columns) * weight_bits(layer, s)
+    again = 1 if resident or block <= 0.5 * s.weight_buffer else tiles
+    orders = ((again, by_weights), (max(again, by_inputs), 1))
+    outer = min(orders, key=lambda times: times[0] * weights + times[1] * maps)
+    weight_times, map_times = (again, 1) if fits or resident else outer
     if s.time_outermost and not resident:
         fetched = Amount(step=float(weights * weight_times))
     else:
         fetched = Amount(once=float(weights * weight_times))
     if first and fits and still and s.time_outermost:
-        return Moves(fetched, Amount(once=float(maps)), NONE, NONE, over)
+        return Moves(fetched, Amount(once=float(maps)), NONE, NONE)
     if fits and not first:
-        return Moves(fetched, NONE, NONE, spread(float(maps)), over)
+        return Moves(fetched, NONE, NONE, spread(float(maps)))
     return Moves(
         fetched,
         spread(float(maps * map_times)),
         NONE if first or written else spread(float(maps)),
-        NONE,
-        over,
     )
 
 

@@ -16,9 +16,8 @@ from truejoule.components import adc, interconnect, logic, neuron_unit, sram
 from truejoule.components.coefficient import Coefficient, charge
 from truejoule.components.technology import Node
 from truejoule.cost import Cost, Entry, Ledger, Schedule
-from truejoule.workload import Activity, Layer, LayerActivity
+from truejoule.workload import Activity, Layer, LayerActivity, Work
 
-Work = Mapping[str, Mapping[str, tuple[float, ...]]]
 Counts = tuple[float, ...]
 
 MEAN_CODE = 0.25

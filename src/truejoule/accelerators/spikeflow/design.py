@@ -16,7 +16,7 @@ from truejoule.components.coefficient import Coefficient
 from truejoule.cost import Cost, TrainingCost
 from truejoule.errors import InputError
 from truejoule.numerics.schemes import slices_of
-from truejoule.workload import Activity, TrainingSparsity, Workload
+from truejoule.workload import Activity, TrainingSparsity, Work, Workload
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -155,6 +155,10 @@ class SpikeFlow:
     prices: Prices
 
     @property
+    def machine(self) -> str:
+        return "spikeflow"
+
+    @property
     def as_published(self) -> bool:
         return self.structure.accounting == "released"
 
@@ -167,7 +171,7 @@ class SpikeFlow:
         self,
         mapping: mappings.Mapping,
         activity: Activity,
-        work: Mapping[str, Mapping[str, tuple[float, ...]]] | None = None,
+        work: Work | None = None,
     ) -> Cost:
         if self.as_published:
             from truejoule.accelerators.spikeflow.released import released_cost
@@ -185,6 +189,21 @@ class SpikeFlow:
     def training(self, workload: Workload, sparsity: TrainingSparsity) -> TrainingCost:
         raise InputError(
             "this machine has no model of training", where=self.name, fix="use sata, or leave the loss out"
+        )
+
+    def ann_twin(self, bits: int = 8) -> SpikeFlow:
+        """The same chip with activations of ``bits`` bit, applied bit by bit, and ReLU instead of neurons: crossbars know no other input."""
+        if not 1 <= bits <= 8:
+            raise InputError(
+                "an ANN twin of impossible width", where="ann_twin", got=bits, expected="1 to 8 bits", fix="bits=8"
+            )
+        if self.as_published:
+            raise InputError("an as-published account has no ANN twin", where=self.name, fix="use spikeflow")
+        return replace(
+            self,
+            name=f"{self.name} ANN twin, {bits} bit",
+            title=f"{self.title}, ANN twin, {bits} bit",
+            structure=replace(self.structure, input_bits=bits),
         )
 
     def alternatives(self) -> Mapping[str, SpikeFlow]:
