@@ -104,6 +104,7 @@ def as_json(e: Evaluation) -> dict[str, Any]:
                     "macs": x.macs,
                     "weight_bits": x.weight_bits,
                     "input_bits": x.input_bits,
+                    "standing": x.standing,
                     "neuron": x.neuron.describe() if x.neuron else None,
                     "outputs": x.outputs,
                 }

@@ -115,10 +115,7 @@ def evaluate(
         chips=chips,
         cost=cost,
         ideal_cost=plan.accelerator.cost(mapping, activity, _at(activity, measured)),
-        alternatives={
-            text: other.cost(other.map(plan.network.workload), measured.activity, measured.work)
-            for text, other in plan.accelerator.alternatives().items()
-        },
+        alternatives=_alternatives(plan, measured, cost),
         workload=plan.network.workload.with_activity(activity),
         mapping=mapping,
         drops=drops,
@@ -128,6 +125,16 @@ def evaluate(
         warnings=_warnings(mapping.warnings, chips, cost),
         provenance=_provenance(len(labels), seeds, device, calibration is None, time.perf_counter() - started),
     )
+
+
+def _alternatives(plan: Plan, measured: Measurement, cost: Cost) -> dict[str, Cost]:
+    """The same run under other accountings, without those that change nothing for this network."""
+    workload = plan.network.workload
+    found = {
+        text: other.cost(other.map(workload), measured.activity, measured.work)
+        for text, other in plan.accelerator.alternatives().items()
+    }
+    return {text: c for text, c in found.items() if (c.energy_j, c.area_m2) != (cost.energy_j, cost.area_m2)}
 
 
 def _over_time(plan: Plan, measured: Measurement) -> OverTime | None:
@@ -193,7 +200,7 @@ def _at(ideal: Activity, measured: Measurement) -> Work:
             for a, b in zip(before.input_ones, after.input_ones, strict=True)
         ]
         scaled[name] = {
-            quantity: tuple(v * r for v, r in zip(values, ratio, strict=True))
+            quantity: tuple(v * r for v, r in zip(values, ratio, strict=False))  # one value for a layer computed once
             for quantity, values in quantities.items()
         }
     return scaled

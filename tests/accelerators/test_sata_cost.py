@@ -94,7 +94,8 @@ def test_membranes_move_only_when_time_is_outermost():
         tj.accelerator("sata", dataflow="output_stationary", membrane_buffer="1 MB", membrane_bits=4), workload
     )
     moved = [
-        x.ledger.where(lambda e: e.component == "membrane memory" and "bit" in e.action).total_j for x in (c, narrow)
+        x.ledger.where(lambda e: e.component == "membrane memory" and e.action in ("bit read", "bit written")).total_j
+        for x in (c, narrow)
     ]
     assert moved[0] == pytest.approx(2 * moved[1], rel=1e-9)
     spilled = cost(tj.accelerator("sata", dataflow="output_stationary", membrane_buffer="0 B"), workload)
@@ -173,6 +174,35 @@ def test_sparsity_of_one_step_reduces_that_step():
     workload = network("vgg5", 2, Profile("p", (0.4, 0.1), 1.0))
     first, second = cost(tj.accelerator("sata"), workload).ledger.where(lambda e: e.action == "operation").step_j()
     assert second < first
+
+
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_a_layer_computed_once(dataflow):
+    """Cycles, fetches and operations of one step; T steps of outputs; with time outermost the sums wait in the membrane memory."""
+    again, once = (
+        cost(tj.accelerator("sata", dataflow=dataflow, standing_input=how), network("vgg9", 4))
+        for how in ("every step", "once")
+    )
+    steps = [counts(c, "accumulate", "conv1")["operation"] for c in (again, once)]
+    assert steps[0] == pytest.approx(4 * steps[1])
+    written = [counts(c, "output buffer", "conv1")["bit written"] for c in (again, once)]
+    assert written[1] == pytest.approx(written[0], rel=0.6) and written[1] >= 4 * 64 * 32 * 32
+    kept = counts(once, "membrane memory", "conv1"), counts(once, "dram", "conv1")
+    if dataflow == "output_stationary":
+        # 128 KB of 16-bit sums and 200 KB of potentials in 256 KB: a fifth spills.
+        total = {k: kept[0][k] + kept[1][k] for k in ("kept-sum bit written", "kept-sum bit read")}
+        bits = 16 * 64 * 32 * 32
+        assert total["kept-sum bit written"] == pytest.approx(bits)
+        assert total["kept-sum bit read"] == pytest.approx(4 * bits)
+    else:
+        assert kept[0] == {} and not any("kept" in action for action in kept[1])
+    assert once.energy_j < again.energy_j
+    if dataflow == "temporal_parallel":  # all steps at the same time anyway: the other accumulators of a PE rest
+        assert once.latency_s == again.latency_s
+    else:
+        assert once.latency_s < again.latency_s
+    slots = [s for s in once.schedule.slots if s.layer == "conv1"]
+    assert len(slots) == 1
 
 
 def test_stalls_when_dram_is_slow():

@@ -145,10 +145,35 @@ def test_latency_of_one_layer_and_of_a_chain():
     assert one.latency_s == pytest.approx(3 * 25 * 104e-9)
     assert cost(machine, with_profile(tiny(t=1, bits=8), "snn-10")).latency_s == pytest.approx(25 * 8 * 104e-9)
     # VGG9: the 8-bit first layer is the slowest, so later layers hide behind it but for the filling of the pipeline.
-    vgg = cost(machine, network("vgg9", 5))
+    vgg = cost(tj.accelerator("spikeflow", standing_input="every step"), network("vgg9", 5))
     assert 5 * 1024 * 8 * 104e-9 < vgg.latency_s < 5 * 1024 * 8 * 104e-9 * 1.05
     assert vgg.schedule.interval_s == pytest.approx(5 * 1024 * 8 * 104e-9)
     assert vgg.schedule.first_output_s < vgg.latency_s / 4
+    # Read once, it is done before the 5 x 1024 reads of the second layer are, which follow it.
+    once = cost(machine, network("vgg9", 5))
+    assert (1024 * 8 + 4 * 1024) * 104e-9 < once.latency_s < (1024 * 8 + 5 * 1024) * 104e-9
+    assert once.schedule.interval_s == pytest.approx(8 * 1024 * 104e-9)
+
+
+def test_a_layer_read_once_keeps_its_sums():
+    """One of T reads, and T reads of a memory of 16-bit sums instead."""
+    again, once = (
+        cost(tj.accelerator("spikeflow", standing_input=how), network("vgg9", 4)) for how in ("every step", "once")
+    )
+    for component in ("adc", "crossbar", "h-tree", "shift-add"):
+        first, kept = (sum(counts(c, component, "conv1").values()) for c in (again, once))
+        assert kept == pytest.approx(first / 4)
+        assert all(e.when == "once" for e in once.ledger if e.layer == "conv1" and e.component == component)
+    bits = tj.accelerator("spikeflow").structure.partial_sum_bits * 64 * 32 * 32
+    assert counts(once, "membrane memory", "conv1") == {"kept sum, bit written": bits, "kept sum, bit read": 4 * bits}
+    areas = [c.floorplan.by_component()["membrane memory"] for c in (again, once)]
+    assert areas[1] - areas[0] == pytest.approx(bits * tj.accelerator("spikeflow").prices.area_sram_bit.value)
+    assert once.energy_j < again.energy_j and once.ledger.fixed_j > 0.05 * once.energy_j
+    # With one time step there is nothing to keep.
+    single = [
+        cost(tj.accelerator("spikeflow", standing_input=h), network("vgg9", 1)).energy_j for h in ("once", "every step")
+    ]
+    assert single[0] == single[1]
 
 
 def test_layers_do_not_share_tiles_unless_told():

@@ -84,7 +84,12 @@ def test_explain_gives_the_arithmetic_of_every_row(noisy):
 
 
 def test_alternative_accountings_stand_beside(noisy):
-    assert len(noisy.alternatives) == 2
+    assert len(noisy.alternatives) == 3
+    again = next(c for text, c in noisy.alternatives.items() if "every time step" in text)
+    conversions = [
+        sum(e.count for e in c.ledger if e.layer == "conv1" and e.component == "adc") for c in (again, noisy.cost)
+    ]
+    assert conversions[0] == pytest.approx(3 * conversions[1])
     per_pe = next(c for text, c in noisy.alternatives.items() if "per PE" in text)
     assert per_pe.energy_j < noisy.cost.energy_j
 

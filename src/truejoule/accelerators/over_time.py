@@ -128,7 +128,7 @@ def with_spikes(seen: Observed, share: float) -> Observed:
             active_patches=tuple(min(n * share, patches) for n in a.active_patches),
         )
         for quantity, values in work.get(layer.name, {}).items():
-            work[layer.name][quantity] = tuple(v * f for v, f in zip(values, factors, strict=True))
+            work[layer.name][quantity] = tuple(v * f for v, f in zip(values, factors, strict=False))
     origin = f"{seen.activity.origin}, spikes x {share:.3g}"
     return Observed(replace(seen.workload, activity=None).with_activity(Activity(activities, origin)), work)
 

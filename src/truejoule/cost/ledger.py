@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from truejoule.errors import InputError, InvariantError, did_you_mean
@@ -108,6 +108,12 @@ class Ledger:
     def table(self, rows: Key = "layer", columns: Key = "component") -> dict[str, dict[str, float]]:
         """Joules per ``rows`` and ``columns``, missing combinations left out."""
         return {name: Ledger(tuple(group)).by(columns) for name, group in self._groups(rows).items()}
+
+    def settled(self, steps: int) -> Ledger:
+        """The same account; what layers outside a loop over ``steps`` time steps do in their one step happens once."""
+        if steps == 1:
+            return self
+        return Ledger(tuple(replace(e, when="once") if len(e.counts) == 1 else e for e in self.entries))
 
     def where(self, keep: Callable[[Entry], bool]) -> Ledger:
         return Ledger(tuple(e for e in self.entries if keep(e)))

@@ -18,10 +18,12 @@ from truejoule.network.network import Network, evaluating, same_outputs, stepper
 from truejoule.network.precision import InputCode, merge, weight_precision
 from truejoule.network.provenance import clear
 from truejoule.network.recognise import FINAL_ONLY
+from truejoule.network.standing import Watch
 from truejoule.network.state import METHODS, State, reset
 from truejoule.network.timing import Layout, Timing, infer, sample_shape
 from truejoule.network.trace import trace
 from truejoule.workload import Edge, Layer, NotUnderstood, Workload
+from truejoule.workload.standing import with_standing
 
 
 def observe(
@@ -116,9 +118,10 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
     )
     restart()
     network = Network(module, example, workload, timing, seen.names, codes, State.of(module, without_reset))
+    watch = Watch(timing.layouts, timing.time_axis == 1)
     torch.manual_seed(0)
-    same_outputs(seen.output, network.run(example), "one after the other")
-    return network
+    same_outputs(seen.output, network.run(example, on_layer=watch.on_layer), "one after the other")
+    return replace(network, workload=with_standing(workload, watch.moving))
 
 
 def _explore(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from truejoule.errors import InputError
 from truejoule.workload import Activity, Work
 
 
@@ -135,14 +136,27 @@ class Deployed(nn.Module):
     """A network as the hardware computes it; call it like the original.
 
     State of neurons lives in the user's own modules, which run unchanged on the digital side; ``restart`` forgets what was measured.
+
+    Parameters
+    ----------
+    once : layers that are computed in the first time step only and whose result is kept; their input must stand still.
     """
 
-    def __init__(self, network: Runnable, module: nn.Module, layers: Mapping[str, nn.Module], machine: str) -> None:
+    def __init__(
+        self,
+        network: Runnable,
+        module: nn.Module,
+        layers: Mapping[str, nn.Module],
+        machine: str,
+        once: Collection[str] = (),
+    ) -> None:
         super().__init__()
         self.module = module
         self.layers = nn.ModuleDict({name.replace(".", "/"): layer for name, layer in layers.items()})
         self.machine = machine
         self._network = network
+        self._once = frozenset(once)
+        self._kept: dict[str, tuple[Tensor, Tensor]] = {}
         self.restart()
 
     def layer(self, name: str) -> Any:
@@ -169,19 +183,36 @@ class Deployed(nn.Module):
     @torch.no_grad()
     def forward(self, x: Tensor) -> Any:
         """What the original network returns for a batch, computed on the machine."""
+        self._kept.clear()
         out = self._network.run(x, self._compute, on_layer=self._recorder.on_layer, module=self.module)
         self._samples += self._network.samples(x)
         return out
 
     def _compute(self, call: LayerCall) -> Tensor:
-        layer = self.layer(call.name)
         if call.steps == 1:
-            return layer(call.input, call.bias, call.step, self._samples)
+            return self._step(call, call.input, call.step)
         parts = self._network.split(call.name, call.input)
         return self._network.join(
-            call.name,
-            torch.stack([layer(part, call.bias, call.step + t, self._samples) for t, part in enumerate(parts)]),
+            call.name, torch.stack([self._step(call, part, call.step + t) for t, part in enumerate(parts)])
         )
+
+    def _step(self, call: LayerCall, x: Tensor, step: int) -> Tensor:
+        """One time step of a layer, or the kept result of the first."""
+        if step and call.name in self._kept:
+            first, result = self._kept[call.name]
+            if x is not first and not torch.equal(x, first):
+                raise InputError(
+                    "an input that changes over time where it stood still in the example",
+                    where=call.name,
+                    got=f"another input in time step {step + 1}",
+                    expected="the same image in every time step",
+                    fix='set standing_input to "every step", or give an example whose input changes',
+                )
+            return result.clone()
+        result = self.layer(call.name)(x, call.bias, step, self._samples)
+        if call.name in self._once:
+            self._kept[call.name] = (x.clone(), result.clone())
+        return result
 
     def wire_loss(self) -> dict[str, Tensor]:
         """``HardwareLayer.wire_loss`` of the layers that have one."""

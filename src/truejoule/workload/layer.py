@@ -29,6 +29,7 @@ class Layer:
     weight_bits, input_bits : operand precisions as found in the values; 1 for spikes and binary operands.
     weight_levels : what a weight can be: ``"signed"`` integers, ``"binary"`` (±1 times a scale) or ``"float"`` (not quantised).
     inputs_signed : whether inputs can be negative.
+    standing : whether its inputs are the same in every time step (a directly coded image), so that it could be computed once.
     neuron : the spiking semantics, for op ``neuron``.
     parameter : whether a bias is added after accumulation.
     """
@@ -48,6 +49,7 @@ class Layer:
     weight_levels: Literal["signed", "binary", "float"] = "float"
     input_bits: int = 32
     inputs_signed: bool = False
+    standing: bool = False
     neuron: Neuron | None = None
     note: str = ""
 

@@ -39,6 +39,7 @@ class _Builder:
     at: str = "input"
     layers: list[Layer] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
+    still: set[str] = field(default_factory=set)
 
     @property
     def point(self) -> tuple[str, tuple[int, ...], int]:
@@ -55,8 +56,11 @@ class _Builder:
             output_shape=output,
             steps=self.steps,
             input_bits=self.bits,
+            standing=self.at in self.still and op != "neuron",
             **more,
         )
+        if layer.standing:
+            self.still.add(name)
         self.layers.append(layer)
         self.edges.append(Edge(self.at, name))
         self.at, self.shape, self.bits = name, output, bits_out
@@ -272,7 +276,8 @@ def network(
     Parameters
     ----------
     time_steps : T; every layer runs T times.
-    neuron : semantics of the spiking neurons; ``None`` gives the ReLU (or sign) network.
+    neuron : semantics of the spiking neurons; ``None`` gives the ReLU (or sign) network. An image of more than one bit is shown directly, the
+      same in every time step.
     weight_bits : 4 unless the network says otherwise (1 in ``cnv``); 1 is binary, 32 is not quantised.
     input_bits : of the image.
     activation_bits : after ReLU; ``input_bits`` if not given. Spikes have 1 bit, averages of spikes more.
@@ -316,6 +321,7 @@ def network(
         norm=net.norm if norm is None else norm,
         shape=(channels, size, size),
         bits=input_bits,
+        still={"input"} if neuron is not None and input_bits > 1 else set(),
     )
     try:
         net.build(builder, classes or net.classes, pool)

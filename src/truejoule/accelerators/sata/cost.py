@@ -10,13 +10,22 @@ from truejoule.accelerators.sata.area import floorplan
 from truejoule.accelerators.sata.dataflow import Amount, Demand, demand, input_bits, loops, planes, valid_products
 from truejoule.accelerators.sata.design import Structure
 from truejoule.accelerators.sata.mapping import memory_prices
-from truejoule.accelerators.sata.memory import Moves, beside, moves, residual_bits, residual_held, stored_neurons
+from truejoule.accelerators.sata.memory import (
+    Moves,
+    beside,
+    kept_sums,
+    moves,
+    residual_bits,
+    residual_held,
+    stored_neurons,
+)
 from truejoule.accelerators.sata.parts import Parts, parts_of
 from truejoule.accelerators.sata.timing import Spent, schedule, spent
 from truejoule.components import dram, logic
 from truejoule.components.coefficient import Coefficient, charge
 from truejoule.cost import Cost, Entry, Ledger
 from truejoule.workload import Activity, Layer, LayerActivity, Work, Workload
+from truejoule.workload.standing import held
 
 Prices = Mapping[str, Mapping[str, Coefficient]]
 Counts = tuple[float, ...]
@@ -34,7 +43,7 @@ def corrected_cost(mapping: Placed, activity: Activity, work: Work, s: Structure
     demands = {layer.name: demand(loops(layer, s), s, out_bits(workload, layer, s)) for layer in workload.multiplying}
     moved = moves(workload, s, demands)
     stored, spilled = stored_neurons(workload, s)
-    also = beside(workload, s)
+    also, kept, later = beside(workload, s), kept_sums(workload, s), {layer.name for layer in held(workload)}
     entries: list[Entry] = []
     times: dict[str, Spent] = {}
     floor = 0.0
@@ -46,7 +55,8 @@ def corrected_cost(mapping: Placed, activity: Activity, work: Work, s: Structure
         crossing = Amount(crossing.once, crossing.step + also.get(layer.name, 0.0))
         times[layer.name] = spent(needs.cycles, crossing, shares, s)
         entries += _array(layer, operations, times[layer.name], parts, s)
-        entries += _buffers(layer, needs, trips, shares, prices)
+        entries += _buffers(layer, needs, trips, shares, prices, workload.time_steps if layer.name in later else 0)
+        entries += _kept(layer, kept, spilled, workload.time_steps, prices, edge)
         entries += _edge(layer, trips, workload, s, edge)
         entries += _standing(layer, times[layer.name], parts, prices, bool(stored), s)
         assert parts.accumulate.gated is not None
@@ -58,7 +68,7 @@ def corrected_cost(mapping: Placed, activity: Activity, work: Work, s: Structure
             entries += _membranes(layer, stored, spilled, s, prices, edge)
             entries += _residual(layer, workload, s, prices, edge)
     plan = schedule(workload, times, s)
-    return Cost(Ledger(tuple(entries)), plan, floorplan(s, parts), floor)
+    return Cost(Ledger(tuple(entries)).settled(workload.time_steps), plan, floorplan(s, parts), floor)
 
 
 def out_bits(workload: Workload, layer: Layer, s: Structure) -> int:
@@ -125,9 +135,13 @@ def _array(layer: Layer, operations: Counts, time: Spent, parts: Parts, s: Struc
     return entries
 
 
-def _buffers(layer: Layer, needs: Demand, trips: Moves, shares: Counts, prices: Prices) -> list[Entry]:
-    """Global buffers: what the array reads and writes, what DRAM fills, what is handed over on chip."""
+def _buffers(layer: Layer, needs: Demand, trips: Moves, shares: Counts, prices: Prices, later: int) -> list[Entry]:
+    """Global buffers: what the array reads and writes, what DRAM fills, what is handed over on chip.
+
+    ``later`` time steps in which the neurons behind a layer outside the time loop write outputs; 0 for other layers.
+    """
     name, ones = layer.name, (1.0,) * layer.steps
+    written, each = (Amount(step=needs.outputs.total(1)), (1.0,) * later) if later else (needs.outputs, ones)
     weights, inputs, outputs = (prices[f"{kind} buffer"] for kind in ("weight", "input", "output"))
     out = Amount(trips.handed.once + trips.maps.once, trips.handed.step + trips.maps.step)
     filled = Amount(trips.handed.once + trips.inputs.once, trips.handed.step + trips.inputs.step)
@@ -136,7 +150,7 @@ def _buffers(layer: Layer, needs: Demand, trips: Moves, shares: Counts, prices: 
         *_amount(weights["written"], name, "weight buffer", "bit filled", trips.weights, ones),
         *_amount(inputs["read"], name, "input buffer", "bit read", needs.inputs, shares),
         *_amount(inputs["written"], name, "input buffer", "bit filled", filled, ones),
-        *_amount(outputs["written"], name, "output buffer", "bit written", needs.outputs, ones),
+        *_amount(outputs["written"], name, "output buffer", "bit written", written, each),
         *_amount(outputs["read"], name, "output buffer", "bit handed on", out, ones),
         *_amount(outputs["written"], name, "output buffer", "partial-sum bit written", needs.partials, ones),
         *_amount(outputs["read"], name, "output buffer", "partial-sum bit read", needs.partials, ones),
@@ -194,6 +208,24 @@ def _membranes(
         kept, memory = Amount(step=bits * (1.0 - spilled)), prices["membrane memory"]
         entries += _amount(memory["read"], layer.name, "membrane memory", "bit read", kept, ones)
         entries += _amount(memory["written"], layer.name, "membrane memory", "bit written", kept, ones)
+    return entries
+
+
+def _kept(
+    layer: Layer, kept: Mapping[str, int], spilled: float, steps: int, prices: Prices, edge: Coefficient
+) -> list[Entry]:
+    """Sums of a layer outside the time loop: written once, read in every time step."""
+    bits = float(kept.get(layer.name, 0))
+    if not bits:
+        return []
+    entries = []
+    if spilled:
+        entries.append(charge(edge, layer.name, "dram", "kept-sum bit written", bits * spilled))
+        entries.append(charge(edge, layer.name, "dram", "kept-sum bit read", (bits * spilled,) * steps))
+    if "membrane memory" in prices:
+        here, memory = bits * (1.0 - spilled), prices["membrane memory"]
+        entries.append(charge(memory["written"], layer.name, "membrane memory", "kept-sum bit written", here))
+        entries.append(charge(memory["read"], layer.name, "membrane memory", "kept-sum bit read", (here,) * steps))
     return entries
 
 

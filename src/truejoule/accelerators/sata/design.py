@@ -2,8 +2,8 @@
 
 The machine of arXiv 2204.05422 in the inference configuration of arXiv 2309.03388: 16 x 8 processing elements at 400 MHz, three scratchpads
 and a LIF unit in each, buffers for weights, inputs and outputs, DRAM. With ``pe: mac`` the same array multiplies and ends in ReLU, so both kinds
-of network go through the same mapper. Two accountings: ``corrected`` counts what the machine does; ``released`` follows the inference model of
-SATA_Sim (September 2023), its slips included (docs/sata.md lists them).
+of network go through the same mapper. Accountings: ``corrected`` counts what the machine does; ``released`` follows the inference model of
+SATA_Sim (September 2023), ``released-training`` its training model (2022), their slips included (docs/sata.md lists them).
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from truejoule.accelerators import mapping as mappings
 from truejoule.accelerators.preset import Parameter, Preset, Unit, fill
+from truejoule.accelerators.sata.training_released import ReleasedTraining
 from truejoule.components.coefficient import Coefficient
 from truejoule.components.technology import Node
 from truejoule.cost import Cost, TrainingCost
 from truejoule.errors import InputError, did_you_mean
-from truejoule.workload import Activity, TrainingSparsity, Workload
+from truejoule.workload import Activity, TrainingSparsity, Work, Workload
+from truejoule.workload.standing import computed_once, fitted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,8 +45,8 @@ def _is(meaning: str) -> Any:
 class Structure:
     """What the machine is made of and how it is used; meanings are in the field metadata and in ``truejoule accelerators show``."""
 
-    accounting: Literal["corrected", "released"] = _is(
-        "corrected: what the machine does; released: the formulas of the released code"
+    accounting: Literal["corrected", "released", "released-training"] = _is(
+        "corrected: what the machine does; released: the formulas of the released inference code; released-training: of the released training code"
     )
     pe: Literal["spike", "mac"] = _is(
         "spike: AND, adder and LIF, multi-bit inputs bit by bit; mac: multiplier and ReLU (the ANN twin)"
@@ -81,7 +83,11 @@ class Structure:
     time_window: int = _is(
         "time steps for which a PE holds partial sums: one after the other (tick_batch, parallel_time_batching) or at once (temporal_parallel)"
     )
+    standing_input: Literal["once", "every step"] = _is(
+        "a layer whose input stands still over time (a directly coded image): computed once and its sums kept, or computed in every time step"
+    )
     skip_silent: bool = _is("whether windows without any active input are left out of the schedule")
+    training_batch: int = _is("samples of one training step; they share trips of the weights over DRAM")
 
     @property
     def at(self) -> Node:
@@ -130,29 +136,40 @@ class SATA:
     parameters: tuple[Parameter, ...]
     structure: Structure
     released: Released | None
+    released_training: ReleasedTraining | None = None
+
+    @property
+    def machine(self) -> str:
+        return "sata"
 
     @property
     def as_published(self) -> bool:
-        return self.released is not None
+        return self.structure.accounting != "corrected"
 
     def map(self, workload: Workload) -> mappings.Mapping:
         from truejoule.accelerators.sata.mapping import place_layers
 
-        return place_layers(workload, self.structure)
+        once = self.structure.standing_input == "once"
+        return place_layers(computed_once(workload) if once else workload, self.structure)
 
     def cost(
         self,
         mapping: mappings.Mapping,
         activity: Activity,
-        work: Mapping[str, Mapping[str, tuple[float, ...]]] | None = None,
+        work: Work | None = None,
     ) -> Cost:
+        activity, work = fitted(mapping.workload, activity, work or {})
         if self.released is not None:
             from truejoule.accelerators.sata.released import released_cost
 
             return released_cost(mapping, activity, self.structure, self.released)
+        if self.released_training is not None:
+            from truejoule.accelerators.sata.training_released import released_forward
+
+            return released_forward(mapping, activity, self.structure, self.released_training)
         from truejoule.accelerators.sata.cost import corrected_cost
 
-        return corrected_cost(mapping, activity, work or {}, self.structure)
+        return corrected_cost(mapping, activity, work, self.structure)
 
     def deploy(self, network: Network, calibration: Iterable[Tensor] = (), seed: int = 0) -> Deployed:
         """See ``accelerators.Accelerator``; a digital machine has no chip-to-chip spread, so ``seed`` changes nothing."""
@@ -161,27 +178,38 @@ class SATA:
         return deploy(network, self.structure, calibration, self.name)
 
     def training(self, workload: Workload, sparsity: TrainingSparsity) -> TrainingCost:
-        from truejoule.accelerators.sata.training import NOTE, training_ledger
+        if self.released is not None:
+            raise InputError(
+                "this machine has no model of training",
+                where=self.name,
+                got="the released inference model, which knows no training",
+                fix="use sata (this machine, corrected) or sata-2022-training (the released training model)",
+            )
+        if self.released_training is not None:
+            from truejoule.accelerators.sata.training_released import released_training
 
-        accounting = "released-fixed" if self.as_published else "corrected"
-        return TrainingCost(
-            training_ledger(workload, sparsity, accounting=accounting, bits=self.structure.weight_bits), NOTE
-        )
+            return released_training(workload, sparsity, self.structure, self.released_training)
+        from truejoule.accelerators.sata.training_cost import training_cost
+
+        return training_cost(workload, sparsity, self.structure)
 
     def alternatives(self) -> Mapping[str, SATA]:
         s = self.structure
         if self.as_published or s.pe == "mac":
             return {}
+        again = {"layers whose input stands still computed in every time step": self.using(standing_input="every step")}
         if s.dataflow == "output_stationary":
             return {
                 "weights fetched once for several time steps (tick_batch)": self.using(dataflow="tick_batch"),
                 "LIF units clocked for updates only": self.using(lif_gated=True),
+                **again,
             }
         return {
             "weights and membranes fetched in every time step (output_stationary)": self.using(
                 dataflow="output_stationary", skip_silent=False
             ),
             "LIF units clocked for updates only": self.using(lif_gated=True),
+            **again,
         }
 
     def using(self, **changes: object) -> SATA:
@@ -196,6 +224,12 @@ class SATA:
         if not 1 <= bits <= 8:
             raise InputError(
                 "an ANN twin of impossible width", where="ann_twin", got=bits, expected="1 to 8 bits", fix="bits=8"
+            )
+        if self.as_published:
+            raise InputError(
+                "an as-published account has no ANN twin",
+                where=self.name,
+                fix="use sata; eyeriss-2023 is the published ANN",
             )
         twin = self.using(
             pe="mac",
@@ -222,12 +256,14 @@ def build(preset: Preset, overrides: Mapping[str, object]) -> SATA:
     """
     entry = preset.entries.get("accounting", {})
     account = overrides.get("accounting", entry.get("value") if isinstance(entry, Mapping) else None)
-    kinds: tuple[type, ...] = (Structure, Released) if account == "released" else (Structure,)
+    also: dict[object, type] = {"released": Released, "released-training": ReleasedTraining}
+    kinds = (Structure, also[account]) if account in also else (Structure,)
     filled, parameters = fill(kinds, preset, overrides)
     structure: Structure = filled[0]
     _check(structure, preset, overrides)
-    released = filled[1] if len(filled) > 1 else None
-    return SATA(preset.name, preset.title, preset.summary, parameters, structure, released)
+    published = {type(part): part for part in filled[1:]}
+    accounts = published.get(Released), published.get(ReleasedTraining)
+    return SATA(preset.name, preset.title, preset.summary, parameters, structure, *accounts)
 
 
 def _check(s: Structure, preset: Preset, overrides: Mapping[str, object]) -> None:
@@ -240,7 +276,7 @@ def _check(s: Structure, preset: Preset, overrides: Mapping[str, object]) -> Non
     for name in (
         *("clock", "rows", "columns", "operand_bits", "adder_bits", "accumulator_bits", "neuron_bits"),
         *("threshold_bits", "membrane_bits", "neurons_per_lif", "weight_bits", "input_bits", "output_bits"),
-        *("buffer_word", "banks", "dram_bits_per_cycle", "time_window"),
+        *("buffer_word", "banks", "dram_bits_per_cycle", "time_window", "training_batch"),
         *("weight_buffer", "input_buffer", "output_buffer"),
     ):
         if getattr(s, name) <= 0:

@@ -9,8 +9,8 @@ of loops moves fewer bits is taken::
 
 Rows that overlap between two tiles of inputs stay in the buffer. With time outermost (output_stationary) this happens in every time step with
 one step's map, and weights are fetched again in every step unless those of the whole network fit in the weight buffer; otherwise once per
-inference with the maps of all time steps. A multi-bit image is taken to be the same in every time step (direct encoding). Membranes beyond their
-memory spill to DRAM, as do residual operands that half the output buffer cannot hold.
+inference with the maps of all time steps; an input that stands still is fetched once. Membranes and kept sums beyond their memory spill to
+DRAM, as do residual operands that half the output buffer cannot hold.
 
 Partial sums never do: weight_stationary cuts positions and steps into n tiles that the output buffer holds, and goes through the folds of a block of
 channels once per tile. If half the weight buffer holds such a block (all of the window, one array width of channels), its weights stay from tile
@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from truejoule.accelerators.sata.dataflow import Amount, Demand, input_bits, weight_bits
 from truejoule.accelerators.sata.design import Structure
 from truejoule.workload import Layer, Workload
+from truejoule.workload.standing import held
 
 NONE = Amount()
 
@@ -74,7 +75,7 @@ def moves(workload: Workload, s: Structure, demands: Mapping[str, Demand]) -> di
 def _layer(layer: Layer, s: Structure, resident: bool, first: bool, written: bool, tiles: int) -> Moves:
     weights = layer.weights * weight_bits(layer, s)
     one_map = layer.inputs * input_bits(layer, s)
-    still = first and input_bits(layer, s) > 1 and layer.steps > 1
+    still = layer.standing and layer.steps > 1
     maps = one_map * (1 if s.time_outermost or still else layer.steps)
 
     def spread(bits: float) -> Amount:
@@ -110,15 +111,23 @@ def stored_neurons(workload: Workload, s: Structure) -> tuple[dict[str, int], fl
     their bits that the membrane memory cannot hold (DRAM does).
 
     Only with time outermost: the other dataflows take a fold through all time steps before the next. A layer of no more neurons than PEs stays
-    in the registers only if the array computes nothing else in between.
+    in the registers only if the array computes nothing else in between. The memory also holds the sums that are kept.
     """
     if not s.time_outermost:
         return {}, 0.0
     alone = len(workload.multiplying) == 1
     layers = [layer for layer in workload.layers if layer.op == "neuron" and layer.steps > 1]
     stored = {layer.name: layer.outputs for layer in layers if not (alone and layer.outputs <= s.pes)}
-    bits = sum(stored.values()) * s.membrane_bits
+    bits = sum(stored.values()) * s.membrane_bits + sum(kept_sums(workload, s).values())
     return stored, max(1.0 - s.membrane_buffer / bits, 0.0) if bits else 0.0
+
+
+def kept_sums(workload: Workload, s: Structure) -> dict[str, int]:
+    """Bits of the sums of layers outside the time loop that wait in the membrane memory for the time steps to come.
+
+    Only with time outermost: otherwise a fold's sums stay in the PEs, and the neuron units take them once per time step.
+    """
+    return {layer.name: layer.outputs * s.accumulator_bits for layer in held(workload)} if s.time_outermost else {}
 
 
 def residual_bits(layer: Layer, workload: Workload, s: Structure) -> int:
@@ -134,18 +143,21 @@ def residual_held(layer: Layer, workload: Workload, s: Structure) -> bool:
 
 
 def beside(workload: Workload, s: Structure) -> dict[str, float]:
-    """Bits per time step that cross the edge beside weights and maps (spilled membranes, residual operands, the answer), at the layer with weights
-    during which they do."""
+    """Bits per time step that cross the edge beside weights and maps (spilled membranes, kept sums, residual operands, the answer), at the layer
+    with weights during which they do: the one before, or the next if that one is outside the time loop."""
     stored, spilled = stored_neurons(workload, s)
-    found: dict[str, float] = {}
-    current = workload.multiplying[0].name
+    found = {name: bits * (1.0 + workload.time_steps) * spilled for name, bits in kept_sums(workload, s).items()}
+    current, waiting = workload.multiplying[0].name, 0.0
     for layer in workload.layers:
         bits = 2.0 * stored.get(layer.name, 0) * s.membrane_bits * spilled
         if layer.op == "add" and not residual_held(layer, workload, s):
             bits += 2.0 * residual_bits(layer, workload, s)
         if layer.multiplies:
-            current = layer.name
+            current, bits, waiting = layer.name, bits + waiting, 0.0
             if all(e.source != layer.name for e in workload.edges):
                 bits += layer.outputs * s.output_bits
-        found[current] = found.get(current, 0.0) + bits
+        if workload[current].steps < layer.steps:
+            waiting += bits
+        else:
+            found[current] = found.get(current, 0.0) + bits
     return found

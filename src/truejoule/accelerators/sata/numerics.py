@@ -32,7 +32,9 @@ def deploy(network: Network, structure: Structure, calibration: Iterable[Tensor]
         code = network.codes[layer.name]
         grid = known_grid(code.step, code.bits, code.signed)
         layers[layer.name] = ArrayLayer(layer, integers, grid, structure)
-    deployed = Deployed(network, copy.deepcopy(network.module), layers, machine)
+    standing = {layer.name for layer in network.workload.multiplying if layer.standing}
+    once = standing if structure.standing_input == "once" else ()
+    deployed = Deployed(network, copy.deepcopy(network.module), layers, machine, once)
     deployed.calibrate(list(calibration) or [network.example])
     return deployed
 

@@ -9,6 +9,7 @@ from truejoule.accelerators.spikeflow.design import Prices, Structure
 from truejoule.components import adc
 from truejoule.components.coefficient import Coefficient, place
 from truejoule.cost import Floorplan
+from truejoule.workload.standing import held
 
 
 def corrected_floorplan(mapping: Mapping, s: Structure, p: Prices) -> Floorplan:
@@ -16,7 +17,6 @@ def corrected_floorplan(mapping: Mapping, s: Structure, p: Prices) -> Floorplan:
     tiles = mapping.units
     pes = tiles * s.pes_per_tile
     crossbars = pes * s.crossbars_per_pe
-    membranes = sum(layer.outputs * s.membrane_bits for layer in mapping.workload.layers if layer.op == "neuron")
     return Floorplan(
         (
             place(p.area_cell, "crossbar", crossbars * s.crossbar_size**2),
@@ -26,7 +26,7 @@ def corrected_floorplan(mapping: Mapping, s: Structure, p: Prices) -> Floorplan:
             place(p.area_temporary, "temporary buffer", tiles),
             place(p.area_sram_bit, "tile buffer", tiles * p.input_buffer),
             place(p.area_htree, "h-tree", 2 * tiles),
-            place(p.area_sram_bit, "membrane memory", membranes),
+            place(p.area_sram_bit, "membrane memory", membrane_bits(mapping, s)),
             place(p.area_sram_bit, "global buffer", p.global_buffer),
         )
     )
@@ -61,8 +61,13 @@ def logic_area(mapping: Mapping, s: Structure, p: Prices) -> float:
 
 def memory_bits(mapping: Mapping, s: Structure, p: Prices) -> float:
     """Bits of all memories: membranes of every neuron layer, tile buffers, global buffer."""
-    membranes = sum(layer.outputs * s.membrane_bits for layer in mapping.workload.layers if layer.op == "neuron")
-    return membranes + mapping.units * p.input_buffer + p.global_buffer
+    return membrane_bits(mapping, s) + mapping.units * p.input_buffer + p.global_buffer
+
+
+def membrane_bits(mapping: Mapping, s: Structure) -> float:
+    """Bits of the memory for what neurons keep: their potentials, and the sums of layers that are computed once for all time steps."""
+    potentials = sum(layer.outputs * s.membrane_bits for layer in mapping.workload.layers if layer.op == "neuron")
+    return potentials + sum(layer.outputs * s.partial_sum_bits for layer in held(mapping.workload))
 
 
 def _converters(s: Structure) -> int:

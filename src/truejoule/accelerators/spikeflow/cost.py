@@ -17,6 +17,7 @@ from truejoule.components.coefficient import Coefficient, charge
 from truejoule.components.technology import Node
 from truejoule.cost import Cost, Entry, Ledger, Schedule
 from truejoule.workload import Activity, Layer, LayerActivity, Work
+from truejoule.workload.standing import held
 
 Counts = tuple[float, ...]
 
@@ -47,9 +48,11 @@ def corrected_cost(mapping: Placed, activity: Activity, work: Work, structure: S
     length = interconnect.hop_length(tile_area(structure, prices).value)
     for transfer in mapping.transfers:
         entries += _transfer(transfer, mapping, activity, structure, node, length)
+    for layer in held(mapping.workload):
+        entries += _held(layer, mapping.workload.time_steps, structure, node)
     entries += _standing(mapping, schedule, structure, prices)
     floor = _floor(mapping, structure, prices)
-    return Cost(Ledger(tuple(entries)), schedule, floorplan, floor)
+    return Cost(Ledger(tuple(entries)).settled(mapping.workload.time_steps), schedule, floorplan, floor)
 
 
 def _floor(mapping: Placed, s: Structure, p: Prices) -> float:
@@ -112,6 +115,17 @@ def _array_layer(
             charge(add, name, "diff", "correction subtracted", tuple(layer.outputs * share for share in windows))
         )
     return entries
+
+
+def _held(layer: Layer, steps: int, s: Structure, node: Node) -> list[Entry]:
+    """Sums of a layer outside the time loop: written once, read in every time step, in a memory beside the membranes."""
+    capacity = max(float(layer.outputs * s.partial_sum_bits), sram.SMALLEST_BITS)
+    bits = float(layer.outputs * s.partial_sum_bits)
+    read, write = (of(capacity, min(64, capacity), node) for of in (sram.read_energy, sram.write_energy))
+    return [
+        charge(write, layer.name, "membrane memory", "kept sum, bit written", bits),
+        charge(read, layer.name, "membrane memory", "kept sum, bit read", (bits,) * steps),
+    ]
 
 
 def _driven_rows(layer: Layer, activity: LayerActivity, work: Mapping[str, Counts]) -> Counts:

@@ -17,6 +17,7 @@ from truejoule.cost import Cost, TrainingCost
 from truejoule.errors import InputError
 from truejoule.numerics.schemes import slices_of
 from truejoule.workload import Activity, TrainingSparsity, Work, Workload
+from truejoule.workload.standing import computed_once, fitted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,6 +87,9 @@ class Structure:
     membrane_bits: int = _is("width of a stored membrane potential")
     partial_sum_bits: int = _is("width of a digital partial sum")
     link_bits: int = _is("bits that a mesh link carries per clock cycle")
+    standing_input: Literal["once", "every step"] = _is(
+        "a layer whose input stands still over time (a directly coded image): read once and its sums kept, or read in every time step"
+    )
     event_driven: bool = _is("whether windows without any active input are skipped in the energy account")
 
     @property
@@ -165,7 +169,8 @@ class SpikeFlow:
     def map(self, workload: Workload) -> mappings.Mapping:
         from truejoule.accelerators.spikeflow.mapping import place_layers
 
-        return place_layers(workload, self.structure)
+        once = self.structure.standing_input == "once"
+        return place_layers(computed_once(workload) if once else workload, self.structure)
 
     def cost(
         self,
@@ -173,13 +178,14 @@ class SpikeFlow:
         activity: Activity,
         work: Work | None = None,
     ) -> Cost:
+        activity, work = fitted(mapping.workload, activity, work or {})
         if self.as_published:
             from truejoule.accelerators.spikeflow.released import released_cost
 
             return released_cost(mapping, self.structure, self.prices)
         from truejoule.accelerators.spikeflow.cost import corrected_cost
 
-        return corrected_cost(mapping, activity, work or {}, self.structure, self.prices)
+        return corrected_cost(mapping, activity, work, self.structure, self.prices)
 
     def deploy(self, network: Network, calibration: Iterable[Tensor] = (), seed: int = 0) -> Deployed:
         from truejoule.accelerators.spikeflow.numerics import deploy
@@ -213,10 +219,14 @@ class SpikeFlow:
             "crossbar": "converters at every crossbar (the published description)",
         }[other]
         events = replace(self.structure, event_driven=not self.structure.event_driven)
+        again = "every step" if self.structure.standing_input == "once" else "once"
         if self.as_published:
             return {}
         return {
             scope: replace(self, structure=replace(self.structure, adc_scope=other)),
+            f"layers whose input stands still read {'in every time step' if again == 'every step' else 'once'}": replace(
+                self, structure=replace(self.structure, standing_input=again)
+            ),
             "windows without input spikes skipped"
             if events.event_driven
             else "every window read, spikes or not": replace(self, structure=events),

@@ -1,0 +1,82 @@
+"""Layers whose input stands still over the time steps: an image that is shown directly, and what depends on it alone.
+
+A machine that keeps their sums computes them once per inference, as EfficientLIF-Net's code does with its first convolution and norm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from truejoule.workload.activity import Activity, LayerActivity, Work
+from truejoule.workload.layer import Layer
+from truejoule.workload.workload import Workload
+
+STATEFUL = ("neuron", "host")
+
+
+def with_standing(workload: Workload, moving: Collection[str]) -> Workload:
+    """The workload with its standing layers marked: those that depend on the input alone, without state, and did not see it change.
+
+    Parameters
+    ----------
+    moving : layers that saw another input in another time step.
+    """
+    still = {"input"}
+    layers = []
+    for layer in workload.layers:
+        alone = all(source in still for source in workload.sources(layer.name))
+        standing = alone and layer.op not in STATEFUL and layer.name not in moving
+        if standing:
+            still.add(layer.name)
+        layers.append(replace(layer, standing=standing and layer.steps > 1))
+    return replace(workload, layers=tuple(layers))
+
+
+def computed_once(workload: Workload) -> Workload:
+    """The workload with its standing layers outside the time loop, without activity."""
+
+    def once(layer: Layer) -> Layer:
+        return replace(layer, steps=1) if layer.standing else layer
+
+    return replace(workload, layers=tuple(once(layer) for layer in workload.layers), activity=None)
+
+
+def held(workload: Workload) -> tuple[Layer, ...]:
+    """Layers with weights outside the time loop whose sums are needed in several time steps."""
+    found = []
+    for layer in workload.multiplying:
+        front = {layer.name}
+        while front:
+            behind = {e.target for e in workload.edges if e.source in front and not e.recurrent}
+            if any(workload[name].steps > layer.steps for name in behind):
+                found.append(layer)
+                break
+            front = {name for name in behind if not workload[name].multiplies}
+    return tuple(found)
+
+
+def fitted(workload: Workload, activity: Activity, work: Work) -> tuple[Activity, Work]:
+    """Activity and work with as many time steps per layer as the workload has: those of the first steps, or of one step again and again."""
+    steps = {layer.name: layer.steps for layer in workload.layers}
+    layers = {name: _fitted(seen, steps[name]) for name, seen in activity.layers.items()}
+    quantities = {
+        name: {quantity: _first(values, steps[name]) for quantity, values in of.items()} for name, of in work.items()
+    }
+    return Activity(layers, activity.origin), quantities
+
+
+def _fitted(seen: LayerActivity, steps: int) -> LayerActivity:
+    if seen.steps == steps:
+        return seen
+    return replace(
+        seen,
+        nonzero_inputs=_first(seen.nonzero_inputs, steps),
+        input_ones=_first(seen.input_ones, steps),
+        active_patches=_first(seen.active_patches, steps),
+        nonzero_outputs=_first(seen.nonzero_outputs, steps),
+    )
+
+
+def _first(values: tuple[float, ...], steps: int) -> tuple[float, ...]:
+    return values * steps if len(values) == 1 else values[:steps]
