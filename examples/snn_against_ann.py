@@ -1,4 +1,4 @@
-"""When is the spiking network really cheaper? The bundled SNN and the trained ANN of the same topology on the same digital array, in one report.
+"""When is the spiking network really cheaper? The bundled SNN and the trained ANNs of the same topology on the same digital array, in one report.
 
 python examples/snn_against_ann.py [report.html]
 """
@@ -16,7 +16,10 @@ if __name__ == "__main__":
     array = tj.accelerator("sata")
     data = list(zoo.loader(batch_size=50, n=1000))
     snn = tj.evaluate(zoo.load("fashion_snn"), array, data, name="SNN, T = 4")
-    anns = [tj.evaluate(zoo.load("fashion_ann"), array.ann_twin(bits), data, name="ANN") for bits in (8, 4)]
+    anns = [
+        tj.evaluate(zoo.load(name), array.ann_twin(bits), data, name=f"ANN, {bits} bit")
+        for name, bits in (("fashion_ann", 8), ("fashion_ann_4bit", 4))
+    ]
     for e in (snn, *anns):
         print(
             f"{e.network} on {e.title}: {e.accuracy}, {format_si(e.cost.energy_j, 'J')}, {format_si(e.cost.latency_s, 's')}"

@@ -41,7 +41,7 @@ def demo(
     on
         machine (preset or YAML file) for the spiking network; repeat for more than one
     ann_on
-        machine whose ANN twin runs the 8-bit ANN of the same topology
+        machine whose ANN twins run the 8-bit and the 4-bit ANN of the same topology
     seeds
         physical chips, each with its own variation
     out
@@ -51,7 +51,9 @@ def demo(
     from truejoule.accelerators import accelerator
 
     runs = [Run(zoo.load("fashion_snn"), accelerator(name), "Fashion-MNIST SNN") for name in on]
-    runs += [Run(zoo.load("fashion_ann"), accelerator(name).ann_twin(8), "Fashion-MNIST ANN") for name in ann_on]
+    for name in ann_on:
+        runs.append(Run(zoo.load("fashion_ann"), accelerator(name).ann_twin(8), "Fashion-MNIST ANN, 8 bit"))
+        runs.append(Run(zoo.load("fashion_ann_4bit"), accelerator(name).ann_twin(4), "Fashion-MNIST ANN, 4 bit"))
     _evaluate(
         runs,
         zoo.loader(batch_size=50, n=samples),

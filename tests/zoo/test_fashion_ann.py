@@ -13,16 +13,24 @@ from truejoule.zoo.fashion_ann import FashionANN
 from truejoule.zoo.measure import accuracy
 from truejoule.zoo.train import main, train_epoch
 
-RIGHT_OF_BUNDLED = 943  # of 1,000; measured when the checkpoint was made, see zoo/README.md
-RIGHT_OF_TEST_SET = 9300  # of 10,000
+RIGHT = {
+    8: (943, 9300),
+    4: (929, 9244),
+}  # of 1,000 and of 10,000; measured when the checkpoints were made, see zoo/README.md
+NAMES = {8: "fashion_ann", 4: "fashion_ann_4bit"}
 WEIGHTS = ("conv1", "conv2", "conv3", "fc1", "fc2")
 FED_BY = {"conv2": "relu1", "conv3": "relu2", "fc1": "relu3", "fc2": "relu4"}
 PERFECT = dict(adc_bits=None, r_wl="0 ohm", r_bl="0 ohm", programming_variation=0.0)
 
 
+@pytest.fixture(scope="module", params=[8, 4])
+def bits(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def net():
-    return zoo.load("fashion_ann")
+def net(bits):
+    return zoo.load(NAMES[bits])
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +52,8 @@ def test_it_is_the_spiking_network_with_other_activations(net):
     assert not any(module.training for module in net.modules())
 
 
-def test_weights_are_exactly_four_bit_integers_times_a_scale(net):
-    tensors, facts = read(checkpoint_path("fashion_ann"))
+def test_weights_are_exactly_four_bit_integers_times_a_scale(net, bits):
+    tensors, facts = read(checkpoint_path(NAMES[bits]))
     assert facts["bits"] == 4 and facts["trained_epochs"] == facts["epochs"]
     for name in WEIGHTS:
         integers, scale = tensors[f"layers.{name}.weight"], tensors[f"layers.{name}.scale"]
@@ -54,8 +62,8 @@ def test_weights_are_exactly_four_bit_integers_times_a_scale(net):
 
 
 @torch.no_grad()
-def test_weight_layers_but_the_first_see_eight_bit_integers_times_a_stored_step(net):
-    tensors, _ = read(checkpoint_path("fashion_ann"))
+def test_weight_layers_but_the_first_see_integers_times_a_stored_step(net, bits):
+    tensors, _ = read(checkpoint_path(NAMES[bits]))
     seen = {}
     handles = [
         net.get_submodule(f"layers.{name}").register_forward_pre_hook(
@@ -70,28 +78,28 @@ def test_weight_layers_but_the_first_see_eight_bit_integers_times_a_stored_step(
         step = tensors[f"layers.{activation}.step"]
         codes = (seen[name] / step).round()
         assert torch.equal(codes * step, seen[name])
-        assert codes.min() == 0 and 128 <= codes.max() <= 255, "eight bits, all used"
+        assert codes.min() == 0 and 2 ** (bits - 1) <= codes.max() < 2**bits, "all bits are used"
 
 
-def test_accuracy_on_the_bundled_images_is_the_recorded_one(net):
+def test_accuracy_on_the_bundled_images_is_the_recorded_one(net, bits):
     _, labels = zoo.images()
-    assert int((answers(net, 1000, 250).argmax(1) == labels).sum()) == RIGHT_OF_BUNDLED
+    assert int((answers(net, 1000, 250).argmax(1) == labels).sum()) == RIGHT[bits][0]
 
 
-def test_accuracy_on_the_whole_test_set(net, fashion_mnist):
+def test_accuracy_on_the_whole_test_set(net, bits, fashion_mnist):
     value = accuracy(net, *data.read_split(fashion_mnist, "test"))
-    assert value == pytest.approx(RIGHT_OF_TEST_SET / 10_000, abs=2e-4)  # another CPU may round a value away
-    assert read(checkpoint_path("fashion_ann"))[1]["test_accuracy"] == pytest.approx(value, abs=2e-4)
+    assert value == pytest.approx(RIGHT[bits][1] / 10_000, abs=2e-4)  # another CPU may round a value away
+    assert read(checkpoint_path(NAMES[bits]))[1]["test_accuracy"] == pytest.approx(value, abs=2e-4)
 
 
-def test_observed_as_four_by_eight_bits(net):
+def test_observed_with_its_precisions(net, bits):
     workload = tj.observe(net, zoo.images(50)[0])
     assert workload.not_understood == () and workload.time_steps == 1
     assert [layer.name for layer in workload.layers if layer.op == "relu"] == [f"layers.relu{i}" for i in (1, 2, 3, 4)]
     for name in WEIGHTS:
         layer = workload[f"layers.{name}"]
         assert (layer.weight_bits, layer.weight_levels) == (4, "signed")
-        assert (layer.input_bits, layer.inputs_signed) == (8, False)
+        assert (layer.input_bits, layer.inputs_signed) == (8 if name == "conv1" else bits, False)
 
 
 # A sum that rounds differently moves an activation by one step: the answers agree, their last digits need not.
@@ -110,9 +118,9 @@ def test_a_perfect_spikeflow_answers_like_the_plain_network(net, on_spikeflow):
 
 
 def test_the_twin_of_sata_answers_like_the_plain_network_and_computes_the_integers_of_spikeflow(
-    net, network, on_spikeflow
+    net, bits, network, on_spikeflow
 ):
-    on_chip = answers(tj.accelerator("sata").ann_twin(8).deploy(network, zoo.calibration()), 50)
+    on_chip = answers(tj.accelerator("sata").ann_twin(bits).deploy(network, zoo.calibration()), 50)
     assert agrees(answers(net, 50), on_chip) == 1.0
     assert torch.equal(on_chip, on_spikeflow[:50])
 

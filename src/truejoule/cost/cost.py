@@ -59,12 +59,18 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class TrainingCost:
-    """Energy of one training step of one sample.
+    """Energy and time of one training step of one sample.
 
     Attributes
     ----------
     note : what a reader must know before comparing it with anything.
+    latency_s : ``None`` where the model has no time.
     """
 
     ledger: Ledger
     note: str
+    latency_s: float | None
+
+    @property
+    def energy_j(self) -> float:
+        return self.ledger.total_j

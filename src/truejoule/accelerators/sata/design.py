@@ -208,6 +208,9 @@ class SATA:
             "weights and membranes fetched in every time step (output_stationary)": self.using(
                 dataflow="output_stationary", skip_silent=False
             ),
+            f"{s.time_window} time steps at once, an accumulator in each PE for every one (temporal_parallel)": self.using(
+                dataflow="temporal_parallel", skip_silent=False
+            ),
             "LIF units clocked for updates only": self.using(lif_gated=True),
             **again,
         }
