@@ -1,4 +1,4 @@
-"""A network of your own on SpikeFlow: change the two functions and run it, here or with the command line.
+"""A network of your own on SpikeFlow: change the functions and run it, here or with the command line.
 
 python examples/evaluate_my_network.py
 truejoule evaluate examples/evaluate_my_network.py:net --data examples/evaluate_my_network.py:test
@@ -14,6 +14,11 @@ from truejoule import zoo
 def net() -> nn.Module:
     """Any torch module: snnTorch, SpikingJelly, Brevitas or plain torch. Here: the bundled one."""
     return zoo.load("fashion_snn")
+
+
+def ann() -> nn.Module:
+    """A trained ANN to hold against it, here of the same topology (``truejoule evaluate ... --on sata --ann FILE:ann``)."""
+    return zoo.load("fashion_ann")
 
 
 def test() -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -103,6 +103,7 @@ def evaluate(
         return _chip_run(seed, answers, ideal, labels, measured, cost), cost, measured, _drops(deployed)
 
     first, cost, measured, drops = on_chip(seeds[0])
+    over_time, without_ann = _over_time(plan, measured)
     chips = (first, *(on_chip(seed)[0] for seed in seeds[1:]))
     return Evaluation(
         network=plan.network.workload.name,
@@ -119,10 +120,10 @@ def evaluate(
         workload=plan.network.workload.with_activity(activity),
         mapping=mapping,
         drops=drops,
-        over_time=_over_time(plan, measured),
+        over_time=over_time,
         training=training,
         parameters=plan.accelerator.parameters,
-        warnings=_warnings(mapping.warnings, chips, cost),
+        warnings=(*_warnings(mapping.warnings, chips, cost), *without_ann),
         provenance=_provenance(len(labels), seeds, device, calibration is None, time.perf_counter() - started),
     )
 
@@ -137,13 +138,21 @@ def _alternatives(plan: Plan, measured: Measurement, cost: Cost) -> dict[str, Co
     return {text: c for text, c in found.items() if (c.energy_j, c.area_m2) != (cost.energy_j, cost.area_m2)}
 
 
-def _over_time(plan: Plan, measured: Measurement) -> OverTime | None:
-    """What the activity that the hardware measured would cost at other T, and beside an ANN."""
+def _over_time(plan: Plan, measured: Measurement) -> tuple[OverTime | None, list[str]]:
+    """What the activity that the hardware measured would cost at other T, and beside an ANN; where there is none, why."""
     workload, machine = plan.network.workload, plan.accelerator
     if not workload.spiking:
-        return None
+        return None, []
     seen = Observed(workload.with_activity(measured.activity), measured.work)
-    return OverTime(energy_line(machine, seen), () if machine.as_published else break_even(machine, seen))
+    line = energy_line(machine, seen)
+    if machine.as_published:
+        return OverTime(line, ()), []
+    try:
+        return OverTime(line, break_even(machine, seen)), []
+    except InputError as error:
+        return OverTime(line, ()), [
+            f"no ANN of the same topology to hold against this network: {error.what} ({error.got})"
+        ]
 
 
 def _training(plan: Plan, batch: tuple[Tensor, Tensor], loss: Callable[[Tensor, Tensor], Tensor]) -> Training:

@@ -122,6 +122,14 @@ def test_precisions():
     assert precisions(4) == (8, 4, 3) and precisions(15) == (8, 4) and precisions(300) == (8, 4)
 
 
+def test_a_twin_that_does_not_fit_is_a_warning():
+    """The 24-bit sums of the ANN need more output buffer than the 16-bit ones of this machine."""
+    machine = tj.accelerator("sata", output_buffer="520 B")
+    result = tj.evaluate(zoo.load("fashion_snn"), machine, zoo.loader(10, 10), calibration=zoo.calibration())
+    assert result.over_time is not None and result.over_time.against_ann == ()
+    assert any("no ANN of the same topology" in w and "too small for one tile" in w for w in result.warnings)
+
+
 @pytest.mark.parametrize("name", MACHINES)
 def test_an_evaluation_compares_what_it_measured(name):
     """The SNN's side is the evaluation's own energy, not an estimate from densities."""

@@ -3,7 +3,8 @@
 Same parts, memories, node and bands as its inference, with clocks that run without work, leakage and DRAM. The forward pass *is* an inference
 (``corrected_cost``) that also writes down what the backward pass needs. Backward pass and weight update go through the array by the formulas of
 inference (``training_loops``), layer by layer in reverse, all time steps of a layer together; each phase of a layer takes the slower of array and
-DRAM. A layer that inference computes once (``standing_input``) gets one gradient, the sum over the time steps. Gradient units work on what leaves the array and hide behind it.
+DRAM. A layer that inference computes once (``standing_input``) gets one gradient, the sum over the time steps. Gradient units work on what leaves
+the array and hide behind it.
 """
 
 from __future__ import annotations
