@@ -119,6 +119,8 @@ def as_json(e: Evaluation) -> dict[str, Any]:
         "mapping": {
             "units": mapping.units,
             "unit_name": mapping.unit_name,
+            "array_name": mapping.array_name,
+            "in_use": mapping.in_use,
             "grid": list(mapping.grid),
             "arrays": mapping.arrays,
             "utilisation": mapping.utilisation,
@@ -235,6 +237,7 @@ def _over_time(o: OverTime | None) -> dict[str, Any] | None:
         "against_ann": [
             {
                 "bits": b.bits,
+                "built": b.built,
                 "snn_j": b.energy.first_j,
                 "ann_j": b.energy.second_j,
                 "ratio": b.energy.ratio,

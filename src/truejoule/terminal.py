@@ -119,13 +119,14 @@ def show_evaluations(
 
 def _show_over_time(console: Console, over_time: Mapping[str, Any]) -> None:
     """E(T), the ANN of the same topology at each precision, and the sentence about the first."""
+    from truejoule.report import numbers
     from truejoule.report.tables import against_ann
 
     line = f"E(T) = {format_si(over_time['e0_j'], 'J')} + {format_si(over_time['e1_j'], 'J')} × T"
     console.print(f"\n{line} (at most {100 * over_time['worst']:.1f} % off)", style="bold")
     if over_time["against_ann"]:
         console.print(against_ann(over_time))
-        console.print(over_time["against_ann"][0]["sentence"], soft_wrap=True)
+        console.print(numbers.against_ann(over_time), soft_wrap=True)
 
 
 def show_workload(workload: Workload, *, as_json: bool) -> None:

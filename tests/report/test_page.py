@@ -118,7 +118,14 @@ def test_a_verdict_respects_the_bands(evaluation):
 
 def test_time_steps_and_the_ann_are_shown(evaluation):
     html = page([evaluation])
-    for text in ("Time steps, and the ANN", "8 bit", "not even 0", "5.0 %", "The SNN takes 1.25 times"):
+    for text in (
+        "Time steps, and the ANN",
+        "8 bit",
+        "not even 0",
+        "5.0 %",
+        "The SNN takes 1.25 times",
+        "with small pads it would take 2.50 times",
+    ):
         assert text in html.replace("\u00a0", " ")
     alone = evaluation | {"over_time": evaluation["over_time"] | {"against_ann": []}}
     assert "and the ANN" not in page([alone]) and "e0-over-time" in page([alone])
@@ -155,6 +162,7 @@ def test_training_step_is_shown_with_its_note(evaluation):
         "note": "other unit energies",
         "energy_j": 4e-6,
         "energy_band_j": [4e-6, 4e-6],
+        "latency_s": 3e-3,
         "by_component": {"forward dram": 1e-6, "backward mac": 3e-6},
         "by_layer": {"c1": 4e-6},
         "zeros": {"spike": {"c1": [0.5, 0.7]}, "membrane_gradient": {"c1": [0.1, 0.3]}, "surrogate": {}},

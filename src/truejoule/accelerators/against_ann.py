@@ -37,6 +37,7 @@ class BreakEven:
 
     Attributes
     ----------
+    built : how the twin is built if not as ``ann_twin`` says, else empty.
     energy : of the SNN over the ANN, at the SNN's own T.
     snn_s, ann_s, snn_m2, ann_m2 : latencies and areas.
     time_steps : largest T at which the SNN is cheaper, 0 if it never is; at most ``MOST_STEPS``.
@@ -46,6 +47,7 @@ class BreakEven:
     """
 
     bits: int
+    built: str
     energy: Comparison
     snn_s: float
     ann_s: float
@@ -62,8 +64,13 @@ class BreakEven:
         """SNN over ANN as operation counts have it."""
         return self.proxy_snn_j / self.proxy_ann_j
 
+    @property
+    def opponent(self) -> str:
+        """``8-bit ANN``, and how its twin is built if not as usual."""
+        return f"{self.bits}-bit ANN" + (f" with {self.built}" if self.built else "")
+
     def describe(self) -> str:
-        """Who wins where, and why, in a sentence or two."""
+        """Who wins where, and why."""
         c = self.energy
         steps = f"up to T = {self.time_steps}" if self.time_steps else "at no T"
         if self.time_steps == MOST_STEPS:
@@ -73,7 +80,7 @@ class BreakEven:
         else:
             rate = f"below {100 * self.spike_rate:.1f} % spikes" if self.spike_rate < 1 else "at any spike rate"
         return (
-            f"The SNN takes {c.ratio:.2f} times the energy of the {self.bits}-bit ANN ({c.verdict}: {c.low:.2f} to {c.high:.2f} over the bands of the "
+            f"The SNN takes {c.ratio:.2f} times the energy of the {self.opponent} ({c.verdict}: {c.low:.2f} to {c.high:.2f} over the bands of the "
             f"coefficients), {self.snn_s / self.ann_s:.2g} times the time and {self.snn_m2 / self.ann_m2:.2g} times the area. It {c.why()}. It is the "
             f"cheaper one {steps}, and at its own T {rate} (it has {100 * self.rate:.1f} %). Operation counts alone would say {self.proxy:.2f} times."
         )
@@ -146,26 +153,34 @@ def break_even(machine: Accelerator, seen: Observed, bits: Sequence[int] | None 
     ----------
     bits : of the ANN's activations; by default those of ``precisions``.
     """
-    workload = seen.workload
-    snn = cost_of(machine, seen)
+    workload, snn = seen.workload, cost_of(machine, seen)
     proxy, rate = workload.with_activity(seen.activity).synaptic_operations() * PROXY_AC.value, spike_rate(seen)
     found = []
     for width in bits or precisions(workload.time_steps):
-        twin, network = machine.ann_twin(width), ann_workload(workload, width)
-        ann = cost_of(twin, Observed(network))
-        found.append(
-            BreakEven(
-                width,
-                compare(snn.ledger, ann.ledger, shared=True, same_layers=True),
-                snn.latency_s,
-                ann.latency_s,
-                snn.area_m2,
-                ann.area_m2,
-                largest_cheaper(machine, seen, ann.energy_j),
-                largest_rate(machine, seen, ann.energy_j),
-                rate,
-                proxy,
-                network.macs * PROXY_MAC.value,
+        network = ann_workload(workload, width)
+        for built, twin in _twins(machine, width).items():
+            ann = cost_of(twin, Observed(network))
+            found.append(
+                BreakEven(
+                    width,
+                    built,
+                    compare(snn.ledger, ann.ledger, shared=True, same_layers=True),
+                    snn.latency_s,
+                    ann.latency_s,
+                    snn.area_m2,
+                    ann.area_m2,
+                    largest_cheaper(machine, seen, ann.energy_j),
+                    largest_rate(machine, seen, ann.energy_j),
+                    rate,
+                    proxy,
+                    network.macs * PROXY_MAC.value,
+                )
             )
-        )
     return tuple(found)
+
+
+def _twins(machine: Accelerator, bits: int) -> dict[str, Accelerator]:
+    """The twin, and other ways to build it that have no counterpart among those of the spiking machine."""
+    twin = machine.ann_twin(bits)
+    known = machine.alternatives()
+    return {"": twin, **{text: other for text, other in twin.alternatives().items() if text not in known}}

@@ -14,9 +14,9 @@ class Placement:
     Attributes
     ----------
     units : indices of the tiles or cores it occupies.
-    arrays : how many arrays (crossbars, macros) hold its weights.
-    row_blocks, column_blocks : how its weight matrix is cut.
-    utilisation : share of the cells of its arrays that hold weights.
+    arrays : how many arrays (crossbars, macros) hold its weights, or how often one array is filled.
+    row_blocks, column_blocks : how it is cut.
+    utilisation : share of its arrays that is in use.
     """
 
     layer: str
@@ -54,6 +54,7 @@ class Mapping:
     placements : per layer with weights, in order of execution.
     transfers : between layers with weights; what lies between them (norm, neuron, pool, add) works where its input is made.
     units, grid, unit_name : number of tiles or cores, their arrangement (rows, columns), and what the machine calls them.
+    array_name, in_use : what ``arrays`` of a placement counts (``"crossbar"``), and what its utilisation is a share of (``"cells"``).
     warnings : what the user should know.
     """
 
@@ -63,6 +64,8 @@ class Mapping:
     units: int
     grid: tuple[int, int]
     unit_name: str
+    array_name: str
+    in_use: str
     warnings: tuple[str, ...] = ()
 
     def placement(self, layer: str) -> Placement:
@@ -74,5 +77,5 @@ class Mapping:
 
     @property
     def utilisation(self) -> float:
-        """Share of all cells that hold weights."""
+        """Share of all arrays that is in use."""
         return sum(p.utilisation * p.arrays for p in self.placements) / max(self.arrays, 1)

@@ -149,7 +149,12 @@ def tiles_chart(evaluation: Evaluation) -> Chart:
     }
     # A quantitative y axis grows upwards; reversed, unit 0 stands at the top left as on the chip.
     gap = 3 if width <= 16 else 1
-    tips = tooltip(where="where", layer="layer", used="cells in use", arrays="arrays of the layer")
+    tips = tooltip(
+        where="where",
+        layer="layer",
+        used=f"{mapping['in_use']} in use",
+        arrays=f"{mapping['array_name']}s of the layer",
+    )
     body = {"x2": {"field": "_x2"}, "y2": {"field": "_y2"}, "tooltip": tips}
     shape = {
         "type": "rect",
@@ -235,8 +240,8 @@ def tiles_chart(evaluation: Evaluation) -> Chart:
             },
         }
     cell = min(84, max(10, 520 // max(width, 1)))
-    alt = f"Grid of {height} by {width} {mapping['unit_name']}s, coloured by layer; {percent(mapping['utilisation'])} of the cells are in use."
-    note = f"The solid part of a {mapping['unit_name']} is the share of its cells in use. In all {percent(mapping['utilisation'])} of {mapping['arrays']} arrays."
+    alt = f"Grid of {height} by {width} {mapping['unit_name']}s, coloured by layer; {percent(mapping['utilisation'])} of the {mapping['in_use']} are in use."
+    note = f"The solid part of a {mapping['unit_name']} is the share of its {mapping['in_use']} in use. In all {percent(mapping['utilisation'])} of {mapping['arrays']} {mapping['array_name']}s."
     return Chart(
         "tiles",
         f"Layers on the {mapping['unit_name']}s",

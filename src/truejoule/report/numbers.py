@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from itertools import combinations
 from typing import Any
@@ -136,6 +136,19 @@ def verdicts(evaluations: Sequence[Evaluation]) -> list[str]:
             + (f"; it {c.why()}." if shared else ".")
         )
     return found
+
+
+def against_ann(over_time: Mapping[str, Any]) -> str:
+    """The sentences about the first ANN, and the ratio to it where its machine is built otherwise."""
+    found = over_time["against_ann"]
+    if not found:
+        return ""
+    others = [a for a in found[1:] if a["bits"] == found[0]["bits"]]
+    return found[0]["sentence"] + "".join(
+        f" Against an ANN machine with {a['built']} it would take {a['ratio']:.2f} times the energy ({a['verdict']}: {a['ratio_band'][0]:.2f} to "
+        f"{a['ratio_band'][1]:.2f}) and {a['area_ratio']:.2g} times the area."
+        for a in others
+    )
 
 
 def _ledger(evaluation: Evaluation) -> Ledger:

@@ -27,7 +27,7 @@ def over_time_chart(evaluation: Evaluation) -> Chart:
     ]
     levels = [
         {
-            "part": f"{a['bits']}-bit ANN",
+            "part": f"{a['bits']}-bit ANN" + (f", {a['built']}" if a["built"] else ""),
             "time_steps": most,
             "energy_j": a["ann_j"],
             "energy": format_si(a["ann_j"], "J"),

@@ -142,6 +142,7 @@ def _panel(e: Evaluation, name: str, key: str) -> dict[str, Any]:
         "name": name,
         "change": numbers.accuracy_change(e),
         "figures": {figure: chart(e, figure) for figure in available(e)},
+        "against_ann": numbers.against_ann(e["over_time"]) if e["over_time"] else "",
         "components": [
             {
                 "name": c,

@@ -126,7 +126,7 @@ def against_ann(over_time: Mapping[str, Any]) -> Table:
     )
     for a in over_time["against_ann"]:
         table.add_row(
-            f"{a['bits']} bit",
+            f"{a['bits']} bit" + (f", {a['built']}" if a["built"] else ""),
             format_si(a["ann_j"], "J"),
             f"{a['ratio']:.2f} ({a['ratio_band'][0]:.2f} to {a['ratio_band'][1]:.2f})",
             a["verdict"],

@@ -137,6 +137,7 @@ class SATA:
     structure: Structure
     released: Released | None
     released_training: ReleasedTraining | None = None
+    twin_of: SATA | None = None
 
     @property
     def machine(self) -> str:
@@ -195,6 +196,12 @@ class SATA:
 
     def alternatives(self) -> Mapping[str, SATA]:
         s = self.structure
+        if self.twin_of is not None:
+            spiking = self.twin_of.structure
+            pads = {
+                name: getattr(spiking, name) for name in ("input_scratchpad", "weight_scratchpad", "partial_scratchpad")
+            }
+            return {"the small scratchpads of the spiking array": self.using(**pads)}
         if self.as_published or s.pe == "mac":
             return {}
         again = {"layers whose input stands still computed in every time step": self.using(standing_input="every step")}
@@ -222,7 +229,8 @@ class SATA:
     def ann_twin(self, bits: int = 8) -> SATA:
         """The array of the same shape, node, buffers and DRAM with multipliers (weights by inputs of ``bits``), ReLU and larger scratchpads.
 
-        Scratchpads hold the words of the released ANN run: 72 inputs, 224 weights, 24 B of partial sums. Weights stay as wide as here.
+        Scratchpads hold the words of the released ANN run: 72 inputs, 224 weights, 24 B of partial sums. That is far more than an output-stationary
+        array uses, and most of the twin's energy; the spiking array's small ones are among its ``alternatives``. Weights stay as wide as here.
         """
         if not 1 <= bits <= 8:
             raise InputError(
@@ -247,7 +255,8 @@ class SATA:
             partial_scratchpad=24.0 * 8,
             weight_scratchpad=224.0 * self.structure.operand_bits,
         )
-        return replace(twin, name=f"{self.name} ANN twin, {bits} bit", title=f"{self.title}, ANN twin, {bits} bit")
+        name, title = (f"{text} ANN twin, {bits} bit" for text in (self.name, f"{self.title},"))
+        return replace(twin, name=name, title=title, twin_of=self)
 
 
 def build(preset: Preset, overrides: Mapping[str, object]) -> SATA:

@@ -44,7 +44,7 @@ def place_layers(workload: Workload, s: Structure) -> Mapping:
         used = layer.macs * planes(layer, s) * layer.steps
         share = used / (s.pes * s.lanes * needs.cycles.total(layer.steps))
         placements.append(Placement(layer.name, (0,), needs.folds, *_blocks(layer, s), share))
-    return Mapping(workload, tuple(placements), (), 1, (1, 1), "array", _warnings(workload, s))
+    return Mapping(workload, tuple(placements), (), 1, (1, 1), "array", "fold", "PE cycles", _warnings(workload, s))
 
 
 def check_buffers(s: Structure, where: str) -> None:

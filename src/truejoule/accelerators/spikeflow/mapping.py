@@ -69,6 +69,8 @@ def place_layers(workload: Workload, structure: Structure) -> Mapping:
         tiles,
         grid,
         "tile",
+        "crossbar",
+        "cells",
         _warnings(workload, placements, structure),
     )
 
