@@ -39,6 +39,11 @@ def test_what_depends_on_the_image_alone_stands_still():
     assert standing(SpikingNet(steps=1), image()) == [], "without time nothing can stand still"
 
 
+def test_the_table_says_so():
+    assert "same input in every time step: conv1, norm1" in tj.observe(SpikingNet(steps=3), image()).table()
+    assert "same input" not in tj.observe(SpikingNet(steps=1), image()).table()
+
+
 def test_an_input_that_changes_does_not():
     frames = torch.stack([image(), 1 - image(), image()])
     assert standing(Moving(), frames, time_axis=0) == []

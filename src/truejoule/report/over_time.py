@@ -88,7 +88,7 @@ def over_time_chart(evaluation: Evaluation) -> Chart:
     ]
     ann = ""
     if levels:
-        names = ", ".join(r["part"] for r in levels)
+        names = "; ".join(r["part"] for r in levels)
         layers.append(
             {
                 "transform": [{"filter": "datum._kind === 'ann' && datum._first"}],
@@ -96,7 +96,7 @@ def over_time_chart(evaluation: Evaluation) -> Chart:
                 "encoding": {"x": x, "y": y, "text": {"value": "ANN of the same topology"}},
             }
         )
-        ann = f" Dashed: {names}, from the top: the same topology on the same machine, half of the activations zero (assumed)."
+        ann = f" Dashed, from the top: {names}; the same topology on the same machine, half of the activations zero (assumed)."
     offset = ratio(o["e0_j"], o["e1_j"]).rstrip("×") if o["e1_j"] else "–"
     note = (
         f"E(T) = {format_si(o['e0_j'], 'J')} + {format_si(o['e1_j'], 'J')} × T through T = {', '.join(str(t) for t, _ in o['points'])}, at most "
