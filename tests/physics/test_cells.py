@@ -52,7 +52,9 @@ def test_the_conductance_is_the_slope(name):
 
 @pytest.mark.parametrize("name", ODD)
 def test_odd_laws(name):
-    torch.testing.assert_close(LAWS[name].current(-V, G), -LAWS[name].current(V, G), rtol=1e-11, atol=1e-20)
+    there, back = LAWS[name].current(V, G), LAWS[name].current(-V, G)
+    # The point beside 0 V is a rounding error of the grid; there a table is known to the last digit of its largest current only.
+    torch.testing.assert_close(back, -there, rtol=1e-11, atol=1e-15 * float(there.abs().max()))
 
 
 @pytest.mark.parametrize("name", LAWS)
