@@ -215,14 +215,17 @@ def _activity(activity: Activity | None) -> dict[str, Any] | None:
 
 
 def _proxy(e: Evaluation) -> dict[str, Any]:
-    """The rule of thumb that papers print, for comparison only: 0.9 pJ per synaptic operation (FP32 add at 45 nm)."""
-    operations = e.workload.synaptic_operations()
-    accumulate = logic.HOROWITZ["fp32 add"]
+    """The rule of thumb that papers print, for comparison only: 0.9 pJ per synaptic operation of an SNN, 4.6 pJ per multiply-accumulate of an ANN
+    (FP32 at 45 nm)."""
+    spiking = e.workload.spiking
+    operations = e.workload.synaptic_operations() if spiking else e.workload.macs
+    price = logic.PROXY_AC if spiking else logic.PROXY_MAC
     return {
-        "synaptic_operations": operations,
-        "energy_j": operations * accumulate.value,
-        "per_operation_j": accumulate.value,
-        "source": accumulate.source,
+        "what": "synaptic operations" if spiking else "multiply-accumulates",
+        "operations": operations,
+        "energy_j": operations * price.value,
+        "per_operation_j": price.value,
+        "source": price.source,
     }
 
 

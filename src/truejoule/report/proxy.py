@@ -32,7 +32,7 @@ def proxy_chart(evaluations: Sequence[Evaluation]) -> Chart:
         tail = "" if len(evaluations) == 1 else f": {name}"
         rows.append(
             {
-                "bar": f"{count(p['synaptic_operations'])} operations × {format_si(p['per_operation_j'], 'J')}{tail}",
+                "bar": f"{count(p['operations'])} {p['what']} × {format_si(p['per_operation_j'], 'J')}{tail}",
                 "energy_j": p["energy_j"],
                 "_kind": "proxy",
                 "_colour": IDEAL,
@@ -107,5 +107,5 @@ def proxy_chart(evaluations: Sequence[Evaluation]) -> Chart:
     ]
     e = evaluations[0]
     alt = f"The operation count gives {format_si(e['proxy']['energy_j'], 'J')}; the machine takes {format_si(e['energy_j'], 'J')}, {ratio(e['energy_j'], e['proxy']['energy_j'])} of it."
-    note = f"For comparison only: papers multiply synaptic operations by the energy of one addition ({e['proxy']['source']}). The line is the uncertainty band of our energy."
+    note = f"For comparison only: papers multiply {e['proxy']['what']} by the energy of one ({e['proxy']['source']}). The line is the uncertainty band of our energy."
     return Chart("proxy", "Operation count and machine", note, alt, spec(rows, layers, height=48 * len(rows), alt=alt))
