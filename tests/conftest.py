@@ -9,5 +9,9 @@ torch.set_num_threads(1)
 CHECKED = (
     "numerics",
     *(f"accelerators.spikeflow.{part}" for part in ("cost", "area", "timing", "mapping", "released")),
+    *(f"accelerators.sata.{part}" for part in ("cost", "area", "timing", "mapping", "memory", "dataflow", "released")),
+    *(f"accelerators.{part}" for part in ("over_time", "against_ann")),
+    "workload.standing",
+    "cost.compare",
 )
 install_import_hook([f"truejoule.{name}" for name in CHECKED], "checking.check")

@@ -4,7 +4,7 @@ import pytest
 
 import truejoule as tj
 from truejoule import zoo
-from truejoule.accelerators.against_ann import ann_workload, break_even, largest_cheaper, precisions
+from truejoule.accelerators.against_ann import ann_workload, break_even, by_steps, largest_cheaper, precisions
 from truejoule.accelerators.over_time import Observed, cost_of, energy_j, energy_line, with_spikes, with_time_steps
 from truejoule.workload import Neuron, shapes
 from truejoule.workload.profiles import Profile, with_profile
@@ -128,10 +128,8 @@ def test_break_even_of_the_released_accounts():
     """Facts 3.8: between T=2 and T=3."""
     ann = with_profile(shapes.network("vgg9-sata"), Profile("p", 0.5, 0.5))
     snn = seen("vgg9-sata", 4, Profile("p", 0.1, 0.1), bits=8)
-    assert (
-        largest_cheaper(tj.accelerator("sata-2023-t4"), snn, energy_j(tj.accelerator("eyeriss-2023"), Observed(ann)))
-        == 2
-    )
+    energy = by_steps(tj.accelerator("sata-2023-t4"), snn)
+    assert largest_cheaper(energy, energy_j(tj.accelerator("eyeriss-2023"), Observed(ann))) == 2
 
 
 def test_precisions():

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Iterable
 from collections.abc import Mapping as Mapping_
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from truejoule.accelerators import preset as presets
 from truejoule.accelerators.mapping import Mapping
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from truejoule.numerics.deployed import Deployed
 
 
+@runtime_checkable
 class Accelerator(Protocol):
     """A machine. Each folder of ``accelerators/`` has one final class of this kind and a ``build`` function in its ``design.py``.
 

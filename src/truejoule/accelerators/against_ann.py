@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from truejoule.accelerators.accelerator import Accelerator
 from truejoule.accelerators.over_time import (
@@ -115,20 +116,24 @@ def ann_workload(workload: Workload, bits: int, profile: Profile = PROFILES["rel
     return with_profile(network, profile)
 
 
-def largest_cheaper(machine: Accelerator, seen: Observed, ann_j: float) -> int:
+def by_steps(machine: Accelerator, seen: Observed) -> Callable[[int], float]:
+    """Energy of the SNN as a function of T; each T is computed once."""
+    return cache(lambda steps: energy_j(machine, with_time_steps(seen, steps)))
+
+
+def by_share(machine: Accelerator, seen: Observed) -> Callable[[float], float]:
+    """Energy of the SNN as a function of what its spikes are multiplied with; each share is computed once."""
+    return cache(lambda share: energy_j(machine, with_spikes(seen, share)))
+
+
+def largest_cheaper(energy: Callable[[int], float], ann_j: float) -> int:
     """Largest T at which the SNN costs less than ``ann_j``; 0 if it never does. Energy rises with T, so it is found by bisection."""
-    return bisect_left(
-        range(1, MOST_STEPS + 1), ann_j, key=lambda steps: energy_j(machine, with_time_steps(seen, steps))
-    )
+    return bisect_left(range(1, MOST_STEPS + 1), ann_j, key=energy)
 
 
-def largest_rate(machine: Accelerator, seen: Observed, ann_j: float) -> float | None:
+def largest_rate(energy: Callable[[float], float], seen: Observed, ann_j: float) -> float | None:
     """Largest mean spike rate at which the SNN costs at most ``ann_j`` at its own T, all layers and steps scaled alike; see ``BreakEven``."""
-
-    def spare(share: float) -> float:
-        return ann_j - energy_j(machine, with_spikes(seen, share))
-
-    if spare(0.0) <= 0:
+    if energy(0.0) >= ann_j:
         return None
     most = max(
         (
@@ -139,11 +144,12 @@ def largest_rate(machine: Accelerator, seen: Observed, ann_j: float) -> float | 
         ),
         default=0.0,
     )
-    if not most or spare(most) >= 0:
+    if not most or energy(most) <= ann_j:
         return 1.0
     from scipy.optimize import brentq
 
-    return spike_rate(with_spikes(seen, float(brentq(spare, 0.0, most))))  # pyright: ignore[reportArgumentType]
+    share = float(brentq(lambda s: ann_j - energy(s), 0.0, most))  # pyright: ignore[reportArgumentType]
+    return spike_rate(with_spikes(seen, share))
 
 
 def break_even(machine: Accelerator, seen: Observed, bits: Sequence[int] | None = None) -> tuple[BreakEven, ...]:
@@ -155,6 +161,7 @@ def break_even(machine: Accelerator, seen: Observed, bits: Sequence[int] | None 
     """
     workload, snn = seen.workload, cost_of(machine, seen)
     proxy, rate = workload.with_activity(seen.activity).synaptic_operations() * PROXY_AC.value, spike_rate(seen)
+    at, with_share = by_steps(machine, seen), by_share(machine, seen)
     found = []
     for width in bits or precisions(workload.time_steps):
         network = ann_workload(workload, width)
@@ -169,8 +176,8 @@ def break_even(machine: Accelerator, seen: Observed, bits: Sequence[int] | None 
                     ann.latency_s,
                     snn.area_m2,
                     ann.area_m2,
-                    largest_cheaper(machine, seen, ann.energy_j),
-                    largest_rate(machine, seen, ann.energy_j),
+                    largest_cheaper(at, ann.energy_j),
+                    largest_rate(with_share, seen, ann.energy_j),
                     rate,
                     proxy,
                     network.macs * PROXY_MAC.value,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from truejoule.accelerators.accelerator import accelerator
-from truejoule.accelerators.against_ann import ann_workload, largest_cheaper
+from truejoule.accelerators.against_ann import ann_workload, by_steps, largest_cheaper
 from truejoule.accelerators.over_time import Observed, cost_of, energy_j
 from truejoule.accelerators.sata.design import SATA
 from truejoule.accelerators.sata.lif import lif_account
@@ -174,8 +174,8 @@ def _ann() -> list[Claim]:
             "VGG9-like net: largest T at which the SNN costs less than the 8-bit ANN",
             2,
             "time steps",
-            float(largest_cheaper(released, snn, ann_j[0])),
-            float(largest_cheaper(corrected, own, ann_j[1])),
+            float(largest_cheaper(by_steps(released, snn), ann_j[0])),
+            float(largest_cheaper(by_steps(corrected, own), ann_j[1])),
             "released",
             0.0,
             "break-even between T=2 and T=3 in the released account; corrected: memory is cheaper, so what the PEs burn per cycle decides: T times "
