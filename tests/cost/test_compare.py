@@ -6,6 +6,7 @@ import pytest
 
 from truejoule.cost import Entry, Ledger, compare
 from truejoule.cost.compare import ratio_band
+from truejoule.errors import InputError
 
 
 def ledger(*rows):
@@ -37,6 +38,15 @@ def test_shared_coefficients_cannot_decide_against_themselves():
     assert (apart.low, apart.high, apart.verdict) == (0.5, 8.0, "undecided")
 
 
+def test_bands_of_other_widths_are_other_coefficients():
+    """DRAM of two kinds: both are uncertain for themselves, so nearly equal totals decide nothing."""
+    one, two = ledger(("l", "dram", "bit", 11, 1.0, 4.0)), ledger(("l", "dram", "bit", 10, 0.5, 3.0))
+    c = compare(one, two, shared=True, same_layers=True)
+    assert (c.low, c.high) == pytest.approx((11 * 1.0 / 30, 11 * 4.0 / 5)) and c.verdict == "undecided"
+    with pytest.raises(InputError, match="without energy"):
+        compare(one, ledger(("l", "dram", "bit", 0, 0.5, 3.0)), shared=True, same_layers=True)
+
+
 def test_why():
     snn = ledger(
         ("conv1", "neuron unit", "cycle clocked", 30, 2, 2),
@@ -58,7 +68,8 @@ def test_why():
         "pays 60.0 J more on neuron unit (cycle clocked) and 2.00 J more on dram (bit) and saves 22.0 J on scratchpads (operation); "
         "it is the cheaper one in conv2"
     )
-    assert compare(ann, ann, shared=True, same_layers=False).why() == "differs in nothing by more than a twentieth"
+    for same in (False, True):
+        assert compare(ann, ann, shared=True, same_layers=same).why() == "differs in nothing by more than a twentieth"
     assert (
         "dearer one in every layer"
         in compare(

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import truejoule as tj
-from small_networks import Spike, SpikingNet
+from small_networks import ReluNet, Spike, SpikingNet
 from truejoule.workload import Neuron, shapes
 from truejoule.workload.standing import computed_once, held
 
@@ -36,7 +36,10 @@ def standing(net, x, **options):
 
 def test_what_depends_on_the_image_alone_stands_still():
     assert standing(SpikingNet(steps=3), image()) == ["conv1", "norm1"]
-    assert standing(SpikingNet(steps=1), image()) == [], "without time nothing can stand still"
+    # One step shows nothing; the same network at other T is compared with this one, so it is read alike.
+    assert standing(SpikingNet(steps=1), image()) == ["conv1", "norm1"]
+    assert standing(SpikingNet(steps=1), (image() > 0.5).float()) == [], "spikes may well change"
+    assert standing(ReluNet(), image()) == [], "without spikes there is no time"
 
 
 def test_the_table_says_so():
@@ -54,6 +57,49 @@ def test_a_silent_layer_is_not_taken_for_one():
     net = SpikingNet(steps=3)
     net.norm1.bias.data.fill_(-100.0)
     assert "conv2" not in standing(net, image())
+
+
+class Recurrent(nn.Module):
+    """A hidden state that goes through weights in every step."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inp, self.rec, self.spike, self.head = (
+            nn.Linear(6, 5),
+            nn.Linear(5, 5, bias=False),
+            Spike(),
+            nn.Linear(5, 2),
+        )
+
+    def forward(self, x):
+        h, total = torch.zeros(len(x), 5), 0
+        for _ in range(4):
+            h = self.spike(self.inp(x) + self.rec(h))
+            total = total + self.head(h)
+        return total / 4
+
+
+def test_a_silent_recurrent_layer_is_not_taken_for_one():
+    net = Recurrent()
+    net.inp.bias.data.fill_(-100.0)
+    assert "rec" not in standing(net, torch.rand(3, 6))
+
+
+def test_energy_over_time_does_not_depend_on_the_steps_that_were_run():
+    from truejoule.accelerators.over_time import Observed, with_time_steps
+
+    names = [
+        [
+            x.name
+            for x in with_time_steps(
+                Observed(tj.observe(SpikingNet(steps=t), image(), data=image())), 4
+            ).workload.layers
+            if x.standing
+        ]
+        for t in (1, 3)
+    ]
+    assert names[0] == names[1] == ["conv1", "norm1"]
 
 
 def test_shapes_show_their_image_directly():

@@ -111,7 +111,7 @@ def with_time_steps(seen: Observed, steps: int) -> Observed:
 
 
 def with_spikes(seen: Observed, share: float) -> Observed:
-    """The workload with every spike rate scaled, at most to 1 per step: inputs of one bit, and what the machine counted of them.
+    """The workload with every spike rate scaled, at most to 1 per step: inputs made of spikes, and what the machine counted of them.
 
     Windows with any spike (``active_patches``) are scaled alike, which is exact only for spikes that come or go in whole windows.
     """
@@ -142,8 +142,15 @@ def spike_rate(seen: Observed) -> float:
 
 
 def spike_layers(workload: Workload) -> tuple[Layer, ...]:
-    """Layers with weights whose inputs are spikes."""
-    return tuple(layer for layer in workload.multiplying if layer.input_bits == 1)
+    """Layers with weights whose inputs are spikes, or what pools and residual additions make of them."""
+    spikes: set[str] = set()
+    for layer in workload.layers:
+        sources = workload.sources(layer.name)
+        passed = layer.op in ("max_pool", "avg_pool", "add") and bool(sources) and spikes.issuperset(sources)
+        if layer.op == "neuron" or passed:
+            spikes.add(layer.name)
+    sources_of = {layer.name: workload.sources(layer.name) for layer in workload.multiplying}
+    return tuple(x for x in workload.multiplying if sources_of[x.name] and spikes.issuperset(sources_of[x.name]))
 
 
 def mean(values: tuple[float, ...], steps: int) -> tuple[float, ...]:

@@ -87,13 +87,6 @@ _TABLE: dict[str, dict[int, tuple[float, float, float]]] = {
         8: (.08458, .155, 271.32), 16: (.1699, .309, 540.12), 32: (.3393, .616, 1079.4)},
 }
 # fmt: on
-_LFSR = "SATA_Sim hw_kernels.py, 32-bit LFSR at 400 MHz, taken as 28 nm 0.9 V"
-LFSR_32 = {
-    "energy": Coefficient("32-bit LFSR step", 0.0352e-3 / SATA_CLOCK_HZ, "J", _LFSR, "derived", node_m=28e-9),
-    "leakage": Coefficient("32-bit LFSR leakage", 0.0512e-6, "W", _LFSR, "published", node_m=28e-9),
-    "area": Coefficient("32-bit LFSR area", 89.88e-12, "m2", _LFSR, "published", node_m=28e-9),
-}
-"""A pseudo-random generator: J per step, W, m2."""
 KERNELS = tuple(_TABLE)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from truejoule.cost.ledger import Key, Ledger
+from truejoule.errors import InputError
 from truejoule.units import format_si
 
 NOTABLE = 0.05
@@ -54,12 +55,14 @@ class Comparison:
         less = [f"{format_si(-j, 'J')} on {named[c]}" for c, j in reversed(list(self.components.items())) if j < -least]
         found = [f"{verb} {_list(names[:3])}" for verb, names in (("pays", more), ("saves", less)) if names]
         text = " and ".join(found)
-        cheap = [name for name, j in self.layers.items() if j < 0]
-        if cheap and len(cheap) < len(self.layers):
-            where = _list(cheap) if len(cheap) <= 3 else f"{len(cheap)} of {len(self.layers)} layers"
-            text += f"{'; it ' if text else ''}is the cheaper one in {where}"
-        elif self.layers:
-            text += f"{'; it ' if text else ''}is the {'cheaper' if cheap else 'dearer'} one in every layer"
+        cheap, dear = ([name for name, j in self.layers.items() if sign * j > 0] for sign in (-1, 1))
+        where = ""
+        if cheap and dear:
+            where = f"in {_list(cheap) if len(cheap) <= 3 else f'{len(cheap)} of {len(self.layers)} layers'}"
+        elif cheap or dear:
+            where = "in every layer"
+        if where:
+            text += f"{'; it ' if text else ''}is the {'cheaper' if cheap else 'dearer'} one {where}"
         return text or "differs in nothing by more than a twentieth"
 
 
@@ -70,13 +73,20 @@ def compare(first: Ledger, second: Ledger, *, shared: bool, same_layers: bool) -
     ----------
     shared : whether they are of one kind of machine, so that entries of one component and action share the error of their coefficient.
     same_layers : whether layers of one name are the same layer.
+
+    Raises
+    ------
+    InputError : for a second account without any energy.
     """
+    if not second.total_j:
+        raise InputError("an account without energy", where="compare", got="0 J", expected="something to compare with")
     if shared:
         low, high = ratio_band(first, second)
     else:
         low, high = first.band_j[0] / second.band_j[1], first.band_j[1] / second.band_j[0]
     components = sorted(_difference(first, second, "component").items(), key=lambda item: -item[1])
     layers = _difference(first, second, "layer", SHOWN) if same_layers else {}
+    layers.pop("chip", None)  # what belongs to none
     mainly = {
         name: _mainly(*(side.where(lambda e, c=name: e.component == c) for side in (first, second)))
         for name, _ in components
@@ -100,13 +110,15 @@ def _difference(first: Ledger, second: Ledger, key: Key, least: float = 0.0) -> 
 def ratio_band(numerator: Ledger, denominator: Ledger) -> tuple[float, float]:
     """Smallest and largest ratio of two totals of one kind of machine.
 
-    Entries of one component and action share their coefficient, so its band moves both sides together; different ones move independently. The
-    ratio is fractional-linear in each, so its extremes are corners, found by Dinkelbach's iteration.
+    Entries of one component and action whose bands have the same relative width share the error of their coefficient (which may be scaled to other
+    sizes), so it moves both sides together; others move independently. The ratio is fractional-linear in each, so its extremes are corners, found by
+    Dinkelbach's iteration.
     """
-    ends: dict[tuple[str, str], list[float]] = {}
+    ends: dict[tuple[str, str, float, float], list[float]] = {}
     for side, ledger in enumerate((numerator, denominator)):
         for e in ledger:
-            sums = ends.setdefault((e.component, e.action), [0.0] * 4)
+            low, high = (round(end / e.energy_j, 9) if e.energy_j else 0.0 for end in (e.low_j, e.high_j))
+            sums = ends.setdefault((e.component, e.action, low, high), [0.0] * 4)
             sums[2 * side] += e.count * e.low_j
             sums[2 * side + 1] += e.count * e.high_j
 
@@ -117,8 +129,10 @@ def ratio_band(numerator: Ledger, denominator: Ledger) -> tuple[float, float]:
             for low, high, low_below, high_below in ends.values():
                 up = sign * ((high - low) - ratio * (high_below - low_below)) > 0
                 top, bottom = top + (high if up else low), bottom + (high_below if up else low_below)
-            if not bottom or sign * (top / bottom - ratio) <= 1e-12 * ratio:
-                return ratio if bottom else math.inf
+            if not bottom:
+                return math.inf
+            if sign * (top / bottom - ratio) <= 1e-12 * ratio:
+                return ratio
             ratio = top / bottom
 
     return extreme(-1), extreme(1)

@@ -90,7 +90,7 @@ class Ledger:
 
     @property
     def fixed_j(self) -> float:
-        """E0: the energy that does not depend on the number of time steps."""
+        """What is charged once per inference, at this number of time steps (passes over weights may grow with it)."""
         return math.fsum(e.total_j for e in self.entries if e.when == "once")
 
     def step_j(self) -> tuple[float, ...]:

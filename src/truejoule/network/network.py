@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -142,10 +142,6 @@ class Network:
         for x in inputs(data, batches):
             self.run(x, on_call, on_layer=recorder.on_layer, module=module)
         return recorder.activity(origin)
-
-    def with_module(self, module: nn.Module) -> Network:
-        """The same network with another module of the same structure."""
-        return replace(self, module=module)
 
     def restart(self, module: nn.Module) -> None:
         """Put the neurons of ``module`` (the network's own, or a copy) into their initial state."""

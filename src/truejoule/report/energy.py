@@ -174,7 +174,7 @@ def steps_chart(evaluation: Evaluation) -> Chart:
             }
         )
     alt = f"Energy spent once, {format_si(fixed, 'J')}, and in each of {len(rows) - 1} time steps."
-    note = "What is spent once per inference stays when a network stops early; the steps that are not run are saved."
+    note = "What is spent once per inference, at this number of time steps, stays when a network stops early; the steps that are not run are saved."
     return Chart("steps", "Energy per time step", note, alt, spec(rows, layers, height=210, alt=alt))
 
 

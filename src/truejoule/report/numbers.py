@@ -124,6 +124,9 @@ def verdicts(evaluations: Sequence[Evaluation]) -> list[str]:
             first, a, second, b = second, b, first, a
         shared = a["machine"] == b["machine"]
         c = compare(_ledger(a), _ledger(b), shared=shared, same_layers=_weighted(a) == _weighted(b))
+        if c.low == c.high == 1.0:
+            found.append(f"{first} and {second} take the same energy, {format_si(c.first_j, 'J')}.")
+            continue
         decided = {
             "more expensive": "outside the uncertainty bands",
             "undecided": "which the uncertainty bands leave undecided",

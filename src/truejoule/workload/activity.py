@@ -73,9 +73,6 @@ class LayerActivity:
         """Share of non-zero inputs over all time steps."""
         return sum(self.density()) / self.steps
 
-    def mean_output_density(self) -> float:
-        return sum(self.output_density()) / self.steps
-
 
 @dataclass(frozen=True, slots=True)
 class Activity:

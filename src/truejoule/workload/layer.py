@@ -31,7 +31,7 @@ class Layer:
     inputs_signed : whether inputs can be negative.
     standing : whether its inputs are the same in every time step (a directly coded image), so that it could be computed once.
     neuron : the spiking semantics, for op ``neuron``.
-    parameter : whether a bias is added after accumulation.
+    bias : whether a bias is added after accumulation.
     """
 
     name: str

@@ -18,18 +18,24 @@ STATEFUL = ("neuron", "host")
 def with_standing(workload: Workload, moving: Collection[str]) -> Workload:
     """The workload with its standing layers marked: those that depend on the input alone, without state, and did not see it change.
 
+    In a single time step nothing can be seen to stand still; an image of several bits is then taken to be shown directly.
+
     Parameters
     ----------
     moving : layers that saw another input in another time step.
     """
+    looped = {edge.target for edge in workload.edges if edge.recurrent}
     still = {"input"}
     layers = []
     for layer in workload.layers:
-        alone = all(source in still for source in workload.sources(layer.name))
+        sources = workload.sources(layer.name)
+        alone = bool(sources) and layer.name not in looped and all(source in still for source in sources)
         standing = alone and layer.op not in STATEFUL and layer.name not in moving
+        if workload.time_steps == 1:
+            standing = standing and workload.spiking and layer.input_bits > 1
         if standing:
             still.add(layer.name)
-        layers.append(replace(layer, standing=standing and layer.steps > 1))
+        layers.append(replace(layer, standing=standing and layer.steps == workload.time_steps))
     return replace(workload, layers=tuple(layers))
 
 

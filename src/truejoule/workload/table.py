@@ -117,7 +117,7 @@ def _text(workload: Workload, found: list[Row]) -> str:
     origin = f", activity {workload.activity.origin}" if workload.activity else ", no activity"
     counts = f"{len(found)} layers, {workload.weights:,} weights, {workload.macs:,} MACs"
     total = f"{counts} in {workload.time_steps} time steps{origin}"
-    names = [layer.name for layer in workload.layers if layer.standing]
+    names = [layer.name for layer in workload.layers if layer.standing and layer.steps > 1]
     still = [f"same input in every time step: {', '.join(names)}"] * bool(names)
     missing = [f"not understood: {n.where}: {n.operation} ({n.reason})" for n in workload.not_understood]
     return "\n".join(
