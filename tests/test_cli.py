@@ -19,6 +19,13 @@ def loader():
     y = SpikingNet()(x).argmax(1)
     return [(x[i:i+8], y[i:i+8]) for i in range(0, 24, 8)]
 empty = []
+wide = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(7, 4))
+class Gone:
+    def __iter__(self):
+        raise OSError("disk gone")
+gone = Gone()
+def no_loss():
+    return 0
 class Broken(SpikingNet):
     def forward(self, x):
         return self.fc(self.conv1(x))
@@ -68,6 +75,14 @@ def test_evaluate_explain_compare(folder):
     assert "SpikingNet" in run("compare", headlines["run"], other["run"], cwd=folder).stdout
     assert len(json.loads(run("compare", headlines["run"], other["run"], "--json", cwd=folder).stdout)) == 2
     assert not list((folder / "truejoule-runs").glob(".*"))
+    for args in (
+        ["compare", headlines["run"], other["run"], "--report", str(folder)],
+        ["compare", headlines["run"], other["run"], "--report", "/proc/nowhere/all.html"],
+        ["figure", headlines["run"], "energy", "--out", "/proc/nowhere/energy.svg"],
+    ):
+        done = run(*args, cwd=folder, expect=2)
+        assert "cannot be written" in done.stderr and "Traceback" not in done.stderr
+    assert not list(folder.parent.glob(".writing*"))
 
 
 def test_tables_and_report_have_the_numbers(folder):
@@ -131,6 +146,21 @@ def test_inspect(folder):
         (
             ["evaluate", "my_net.py:net", "--data", "my_net.py:loader", "--ann", "my_net.py:ann", "--ann-bits", "9"],
             ["1 to 8"],
+        ),
+        (
+            ["evaluate", "my_net.py:net", "--data", "my_net.py:loader", "--ann", "my_net.py:net"],
+            ["the ANN", "spiking neurons"],
+        ),
+        (["evaluate", "my_net.py:ann", "--data", "my_net.py:loader", "--ann", "my_net.py:ann"], ["no spiking network"]),
+        (
+            ["evaluate", "my_net.py:net", "--data", "my_net.py:loader", "--ann", "my_net.py:wide"],
+            ["the ANN", "forward pass"],
+        ),
+        (["evaluate", "my_net.py:net", "--data", "my_net.py:loader", "--ann-bits", "4"], ["without an ANN", "--ann"]),
+        (["evaluate", "my_net.py:net", "--data", "my_net.py:gone"], ["cannot be read", "disk gone"]),
+        (
+            ["evaluate", "my_net.py:net", "--data", "my_net.py:loader", "--training-loss", "my_net.py:no_loss"],
+            ["the loss failed"],
         ),
         (["demo", "--samples", "5000"], ["1000"]),
         (["evalute"], ["evaluate"]),

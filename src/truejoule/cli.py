@@ -110,7 +110,7 @@ def evaluate(
     on: Sequence[str] = ("spikeflow",),
     set: Sequence[str] = (),
     ann: str | None = None,
-    ann_bits: Sequence[int] = (8,),
+    ann_bits: Sequence[int] = (),
     calibration: str | None = None,
     training_loss: str | None = None,
     samples: int = 1000,
@@ -136,7 +136,7 @@ def evaluate(
     ann
         file.py:name of a trained ANN to compare with: it runs on the ANN twin of every machine
     ann_bits
-        bits of its activations; repeat for more than one
+        bits of its activations, 8 by default; repeat for more than one
     calibration
         file.py:name of a loader for converter ranges; by default the first 64 samples of the data
     training_loss
@@ -156,17 +156,22 @@ def evaluate(
     """
     from truejoule.accelerators import accelerator
     from truejoule.network.load import load_function, load_module, load_object
+    from truejoule.pipeline import check_ann
     from truejoule.terminal import parse_overrides
 
     machines = [accelerator(machine, **parse_overrides(set)) for machine in on]
-    module, steps = load_module(net), {"time_steps": time_steps, "time_axis": time_axis}
+    module, steps, batches = load_module(net), {"time_steps": time_steps, "time_axis": time_axis}, load_object(data)
     runs = [Run(module, machine, None, steps) for machine in machines]
+    if ann_bits and ann is None:
+        raise InputError("bits of an ANN without an ANN", where="--ann-bits", fix="name it with --ann file.py:net")
     if ann is not None:
+        twins = [machine.ann_twin(bits) for machine in machines for bits in ann_bits or (8,)]
         other = load_module(ann)
-        runs += [Run(other, machine.ann_twin(bits), None) for machine in machines for bits in ann_bits]
+        check_ann(module, other, batches, twins, time_steps=time_steps, time_axis=time_axis)
+        runs += [Run(other, twin, None) for twin in twins]
     _evaluate(
         runs,
-        load_object(data),
+        batches,
         calibration=load_object(calibration) if calibration else None,
         samples=samples,
         seeds=seeds,

@@ -36,9 +36,9 @@ def as_json(e: Evaluation) -> dict[str, Any]:
         "power_w": e.cost.power_w,
         "edp_js": {"mean_per_sample": e.cost.edp_js, "of_means": e.cost.edp_js},
         "by_component": e.cost.ledger.by("component"),
-        "by_layer": e.cost.ledger.by("layer"),
+        "by_layer": _in_order(e.cost.ledger.by("layer"), e),
         "by_kind": e.cost.ledger.by("kind"),
-        "by_layer_and_component": e.cost.ledger.table(),
+        "by_layer_and_component": _in_order(e.cost.ledger.table(), e),
         "energy_fixed_j": e.cost.ledger.fixed_j,
         "energy_step_j": list(e.cost.ledger.step_j()),
         "ideal_activity": _totals(e.ideal_cost),
@@ -180,6 +180,12 @@ def as_json(e: Evaluation) -> dict[str, Any]:
         "warnings": list(e.warnings),
         "provenance": dict(e.provenance),
     }
+
+
+def _in_order(found: dict[str, Any], e: Evaluation) -> dict[str, Any]:
+    """By layer, in the order of the network; what belongs to no layer comes last."""
+    names = [layer.name for layer in e.workload.layers if layer.name in found]
+    return {name: found[name] for name in [*names, *(n for n in found if n not in names)]}
 
 
 def _accuracy(a: Accuracy) -> dict[str, float]:

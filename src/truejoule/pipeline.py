@@ -128,6 +128,42 @@ def evaluate(
     )
 
 
+def check_ann(
+    net: nn.Module,
+    ann: nn.Module,
+    data: Iterable[tuple[Tensor, Tensor]],
+    twins: Sequence[Accelerator],
+    *,
+    time_steps: int | None = None,
+    time_axis: int | None = None,
+) -> None:
+    """See before anything runs that there is a spiking network and an ANN to compare, and that the ANN's machines take it.
+
+    Raises
+    ------
+    InputError : no spikes in ``net``, spikes in ``ann``, or an ANN that cannot be read or placed.
+    """
+    from truejoule.network import read, require_supported
+
+    x = labelled(data, 1)[0][0]
+    if not read(net, x, time_steps=time_steps, time_axis=time_axis).workload.spiking:
+        raise InputError(
+            "no spiking network to hold against an ANN",
+            where="the network",
+            got="no spiking neurons",
+            fix="leave the ANN out, or evaluate the two one by one",
+        )
+    try:
+        workload = read(ann, x).workload
+        require_supported(workload)
+        if workload.spiking:
+            raise InputError("spiking neurons", where=workload.name, expected="a network without time")
+        for twin in twins:
+            twin.map(workload)
+    except InputError as e:
+        raise InputError(e.what, where=f"the ANN, {e.where}", got=e.got, expected=e.expected, fix=e.fix) from None
+
+
 def _alternatives(plan: Plan, measured: Measurement, cost: Cost) -> dict[str, Cost]:
     """The same run under other accountings, without those that change nothing for this network."""
     workload = plan.network.workload
@@ -247,7 +283,10 @@ def _warnings(mapping: Sequence[str], chips: Sequence[ChipRun], cost: Cost) -> t
     outside = [f"{name} {100 * share:.1f} %" for name, share in first.overflow.items() if share > 0.001]
     noisy = [f"{name} {snr:.1f} dB" for name, snr in first.snr_db.items() if snr < 10]
     for names, text in (
-        (saturated, "values outside the range of their converters or accumulators"),
+        (
+            saturated,
+            "values outside the range of their converters or accumulators (widen them, or calibrate on better data)",
+        ),
         (outside, "inputs outside the integer grid seen in the first batch"),
         (noisy, "layers computed with a low signal-to-noise ratio"),
     ):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from truejoule.errors import InputError
+from truejoule.errors import InputError, TrueJouleError
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +23,7 @@ def labelled(data: Iterable[tuple[Tensor, Tensor]], samples: int | None) -> list
     if samples is not None and samples < 1:
         raise InputError("no samples to evaluate", where="samples", got=samples, expected="at least 1")
     batches, found = [], 0
-    for batch in data:
+    for batch in _loaded(data):
         if not (
             isinstance(batch, (tuple, list))
             and len(batch) == 2
@@ -59,6 +59,18 @@ def labelled(data: Iterable[tuple[Tensor, Tensor]], samples: int | None) -> list
             fix="check the data set and its path",
         )
     return batches
+
+
+def _loaded(data: Iterable[Any]) -> Iterator[Any]:
+    """The batches; what the user's loader raises is about the user's data."""
+    try:
+        yield from data
+    except Exception as error:
+        if isinstance(error, TrueJouleError):
+            raise
+        raise InputError(
+            "the data cannot be read", where="data", got=f"{type(error).__name__}: {error}", fix="check the loader"
+        ) from error
 
 
 def device_of(name: str) -> torch.device:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -23,14 +24,24 @@ if TYPE_CHECKING:
     from truejoule.workload import Workload
 
 
+WIDTH = 140
+"""Columns of what is not printed on a terminal."""
+
+
 def show(what: Any) -> None:
     """A rich renderable, or plain data as JSON."""
     if isinstance(what, (list, dict)):
         print(json.dumps(what, indent=1))
         return
+    _console().print(what)
+
+
+def _console() -> Console:
+    """As wide as the terminal; wide enough for the tables where nobody looks (a pipe, a file)."""
     from rich.console import Console
 
-    Console(highlight=False).print(what)
+    found = Console(highlight=False)
+    return found if found.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, width=WIDTH)
 
 
 class Live:
@@ -83,20 +94,26 @@ def show_evaluations(
     evaluations: Sequence[dict[str, Any]], folders: Sequence[Path], together: Path | None = None
 ) -> None:
     """Summary, where the energy goes, warnings, and where the reports are."""
-    from rich.console import Console
-
-    from truejoule.report.numbers import verdicts
+    from truejoule.report.numbers import labels, verdicts
     from truejoule.report.tables import breakdown, summary
 
-    console = Console(highlight=False)
+    console = _console()
     console.print(summary(evaluations))
-    for evaluation, folder in zip(evaluations, folders, strict=True):
+    for evaluation in evaluations:
+        console.print(f"\n{evaluation['verdict']}", style="bold", soft_wrap=True)
+        for warning in evaluation["warnings"]:
+            console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
+    for verdict in verdicts(evaluations):
+        console.print(f"\n{verdict}", soft_wrap=True)
+    for name, evaluation, folder in zip(labels(evaluations), evaluations, folders, strict=True):
+        console.rule(name)
         console.print(breakdown(evaluation, "component"))
         console.print(breakdown(evaluation, "layer"))
         for other in evaluation["alternatives"]:
             console.print(
                 f"  with {other['description']}: {format_si(other['energy_j'], 'J')}, {format_si(other['area_m2'], 'm2')}",
                 style="dim",
+                soft_wrap=True,
             )
         if evaluation["over_time"] is not None:
             _show_over_time(console, evaluation["over_time"])
@@ -106,14 +123,9 @@ def show_evaluations(
             if evaluation["training"]["latency_s"] is not None:
                 console.print(f"latency {format_si(evaluation['training']['latency_s'], 's')}")
             console.print(breakdown(evaluation["training"], "component"))
-        console.print(f"\n{evaluation['verdict']}", style="bold", soft_wrap=True)
-        for warning in evaluation["warnings"]:
-            console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
         console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
         console.print(f"every number: truejoule explain {folder} energy LAYER", style="dim", soft_wrap=True)
     if together is not None:
-        for verdict in verdicts(evaluations):
-            console.print(f"\n{verdict}", soft_wrap=True)
         console.print(f"side by side: {together}", soft_wrap=True)
 
 

@@ -108,7 +108,7 @@ def test_a_verdict_respects_the_bands(evaluation):
     for row in half["ledger"]:
         row["counts"], row["count"] = [n / 2 for n in row["counts"]], row["count"] / 2
     (line,) = verdicts([half, evaluation])
-    assert line.startswith("SpikeFlow, corrected takes 2.00 times the energy of Other")
+    assert line.startswith("SpikeFlow, corrected (7.8 % right) takes 2.00 times the energy of Other (7.8 % right)")
     assert "outside the uncertainty bands: 2.00 to 2.00 times" in line and "more on adc (conversion)" in line
     (line,) = verdicts([half | {"machine": "another"}, evaluation])
     assert "leave undecided" in line and "more on" not in line
@@ -121,7 +121,7 @@ def test_time_steps_and_the_ann_are_shown(evaluation):
     for text in (
         "Time steps, and the ANN",
         "8 bit",
-        "not even 0",
+        "never",
         "5.0 %",
         "The SNN takes 1.25 times",
         "with small pads it would take 2.50 times",

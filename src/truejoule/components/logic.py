@@ -61,7 +61,7 @@ HOROWITZ: dict[str, Coefficient] = {
 }
 """The table as printed, J per operation."""
 
-_PROXY = "; the usual SNN proxy: no memory, no state, no leakage. Print it only as a labelled proxy"
+_PROXY = "; the usual proxy: no memory, no state, no leakage"
 PROXY_MAC = HOROWITZ["fp32 multiply"].plus(HOROWITZ["fp32 add"], "MAC proxy (FP32 multiply and add)")
 PROXY_MAC = replace(PROXY_MAC, source=f"{_ISSCC}, 3.7 + 0.9 pJ{_PROXY}")
 PROXY_AC = HOROWITZ["fp32 add"].scaled(1.0, _PROXY[2:], name="synaptic operation proxy (FP32 add)")

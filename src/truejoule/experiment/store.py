@@ -59,10 +59,26 @@ def write(root: Path, evaluation: Mapping[str, Any], files: Mapping[str, str] | 
 
 
 def write_page(path: Path, text: str) -> Path:
-    """Write one file whole or not at all."""
+    """Write one file whole or not at all, with its folder.
+
+    Raises
+    ------
+    InputError : if it cannot be written.
+    """
     fresh = path.with_name(f".writing-{path.name}")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(None, "a folder of that name is there")
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        raise InputError(
+            "the file cannot be written",
+            where=str(path),
+            got=error.strerror or str(error),
+            fix="choose another file",
+        ) from None
     return path
 
 
@@ -105,6 +121,7 @@ def folder_name(evaluation: Mapping[str, Any]) -> str:
         "remedies": evaluation["remedies"],
         "samples": provenance["samples"],
         "seeds": provenance["seeds"],
+        "training": evaluation["training"] is not None,
         "accuracy": evaluation["ideal_accuracy"]["value"],
     }
     digest = hashlib.blake2b(json.dumps(question, sort_keys=True, default=str).encode(), digest_size=4).hexdigest()

@@ -51,10 +51,24 @@ def training_step(network: Network, x: Tensor, y: Tensor, loss: Loss) -> Trainin
             samples=network.samples(x),
         )
         scores = first_tensor(output)
-        value = loss(scores, y) if scores is not None else None
+        try:
+            value = loss(scores, y) if scores is not None else None
+        except Exception as error:
+            raise InputError(
+                "the loss failed",
+                where="loss",
+                got=f"{type(error).__name__}: {error}",
+                expected="a function of the network's output and the labels",
+            ) from error
         if not isinstance(value, Tensor) or value.numel() != 1 or not bool(torch.isfinite(value)):
             got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) and value.numel() != 1 else repr(value)
-            raise InputError("the loss is not a finite number", where="loss", got=got, expected="a scalar tensor")
+            raise InputError(
+                "the loss is not a finite number",
+                where="loss",
+                got=got,
+                expected="a scalar tensor",
+                fix='average over the batch (reduction="mean")',
+            )
         if not value.requires_grad:
             raise InputError(
                 "the loss has no gradient",

@@ -165,12 +165,15 @@ class Deployed(nn.Module):
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:
         """Set all ranges on these inputs, one pass, and forget what was measured meanwhile."""
+        # A range still grows in the first time step: what it gives then is not kept for the layers behind.
+        once, self._once = self._once, frozenset[str]()
         for layer in self.layers.values():
             layer.calibrate(True)  # type: ignore[operator]
         for batch in batches:
             self(batch)
         for layer in self.layers.values():
             layer.calibrate(False)  # type: ignore[operator]
+        self._once = once
         self.restart()
 
     def restart(self) -> None:

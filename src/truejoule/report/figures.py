@@ -79,11 +79,19 @@ def figure(
     for param in spec.get("params", []):
         param.pop("bind", None)
     config = theme("paper")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if kind == "svg":
-        target.write_text(vl_convert.vegalite_to_svg(spec, config=config), encoding="utf-8")
-    elif kind == "pdf":
-        target.write_bytes(vl_convert.vegalite_to_pdf(spec, config=config))
-    else:
-        target.write_bytes(vl_convert.vegalite_to_png(spec, config=config, ppi=300))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "svg":
+            target.write_text(vl_convert.vegalite_to_svg(spec, config=config), encoding="utf-8")
+        elif kind == "pdf":
+            target.write_bytes(vl_convert.vegalite_to_pdf(spec, config=config))
+        else:
+            target.write_bytes(vl_convert.vegalite_to_png(spec, config=config, ppi=300))
+    except OSError as error:
+        raise InputError(
+            "the figure cannot be written",
+            where=str(target),
+            got=error.strerror or str(error),
+            fix="choose another file with --out",
+        ) from None
     return target

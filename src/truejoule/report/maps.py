@@ -241,7 +241,7 @@ def tiles_chart(evaluation: Evaluation) -> Chart:
         }
     cell = min(84, max(10, 520 // max(width, 1)))
     alt = f"Grid of {height} by {width} {mapping['unit_name']}s, coloured by layer; {percent(mapping['utilisation'])} of the {mapping['in_use']} are in use."
-    note = f"The solid part of a {mapping['unit_name']} is the share of its {mapping['in_use']} in use. In all {percent(mapping['utilisation'])} of {mapping['arrays']} {mapping['array_name']}s."
+    note = f"The solid part of each {mapping['unit_name']} is the share of its {mapping['in_use']} in use. In all {percent(mapping['utilisation'])} of {mapping['arrays']} {mapping['array_name']}s."
     return Chart(
         "tiles",
         f"Layers on the {mapping['unit_name']}s",

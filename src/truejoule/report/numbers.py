@@ -32,7 +32,9 @@ def count(value: float) -> str:
     """Whole numbers with thousands separators, others with four digits."""
     if float(value).is_integer() and abs(value) < 1e12:
         return f"{int(value):,}"
-    return f"{value:,.2f}" if 1 <= abs(value) < 1e6 else f"{value:.4g}"
+    if 1e4 <= abs(value) < 1e12:
+        return f"{value:,.0f}"
+    return f"{value:,.2f}" if 1 <= abs(value) < 1e4 else f"{value:.4g}"
 
 
 def span(low: float, high: float, unit: str) -> str:
@@ -133,10 +135,12 @@ def verdicts(evaluations: Sequence[Evaluation]) -> list[str]:
             "cheaper": "",
         }[c.verdict]
         found.append(
-            f"{first} takes {c.ratio:.2f} times the energy of {second} ({format_si(c.first_j, 'J')} against {format_si(c.second_j, 'J')}), {decided}: "
+            f"{first} ({percent(a['accuracy']['value'])} right) takes {c.ratio:.2f} times the energy of {second} ({percent(b['accuracy']['value'])} right), "
+            f"{format_si(c.first_j, 'J')} against {format_si(c.second_j, 'J')}, {decided}: "
             f"{c.low:.2f} to {c.high:.2f} times{', the same coefficient being off alike on both' if shared else ''}. "
             f"It takes {a['latency_s'] / b['latency_s']:.2g} times the time and {a['area_m2'] / b['area_m2']:.2g} times the area"
             + (f"; it {c.why()}." if shared else ".")
+            + _built_otherwise(a, b)
         )
     return found
 
@@ -161,6 +165,24 @@ def _ledger(evaluation: Evaluation) -> Ledger:
         for r in evaluation["ledger"]
     ]
     return Ledger(tuple(Entry(**row) for row in rows))
+
+
+def _built_otherwise(a: Evaluation, b: Evaluation) -> str:
+    """What the second would take under accountings that the first does not have (the ANN's machine built otherwise), and whether they compute alike."""
+    known = {other["description"] for other in a["alternatives"]}
+    own = (
+        [other for other in b["alternatives"] if other["description"] not in known]
+        if a["machine"] == b["machine"]
+        else []
+    )
+    text = "".join(
+        f" With {other['description']} the second would take {format_si(other['energy_j'], 'J')}, and the first "
+        f"{a['energy_j'] / other['energy_j']:.2f} times that on {a['area_m2'] / other['area_m2']:.2g} times the area."
+        for other in own
+    )
+    if a["network"] != b["network"] and [w for _, w in _weighted(a)] != [w for _, w in _weighted(b)]:
+        text += " Their layers are not the same: this compares two networks, not spikes with ReLU."
+    return text
 
 
 def _weighted(evaluation: Evaluation) -> list[tuple[str, int]]:
