@@ -29,7 +29,7 @@ def slots(draw):
 def schedules(draw):
     found = tuple(draw(st.lists(slots(), min_size=1, max_size=10)))
     latency = max(s.end_s for s in found)
-    return Schedule(found, latency * draw(st.floats(0.01, 1)), 1e-9)
+    return Schedule(found, latency * draw(st.floats(0.01, 1)), 1e-9, draw(st.sampled_from(found)).layer)
 
 
 @st.composite
@@ -62,24 +62,32 @@ def test_schedule_laws(schedule):
 )
 def test_impossible_slots_are_our_bug(slot):
     with pytest.raises(InvariantError):
-        Schedule((slot,), 1, 1e-9)
+        Schedule((slot,), 1, 1e-9, "a")
 
 
 @pytest.mark.parametrize("interval", [0, -1, 2, math.nan])
 def test_interval_is_positive_and_at_most_the_latency(interval):
     with pytest.raises(InvariantError):
-        Schedule((Slot("a", 0, 0, 1, 1),), interval, 1e-9)
+        Schedule((Slot("a", 0, 0, 1, 1),), interval, 1e-9, "a")
 
 
 def test_first_output_is_the_first_step_of_the_last_layer():
     schedule = Schedule(
-        (Slot("a", 0, 0, 1, 1), Slot("b", 0, 1, 2, 1), Slot("a", 1, 1, 2, 1), Slot("b", 1, 2, 3, 1)), 2, 1e-9
+        (Slot("a", 0, 0, 1, 1), Slot("b", 0, 1, 2, 1), Slot("a", 1, 1, 2, 1), Slot("b", 1, 2, 3, 1)), 2, 1e-9, "b"
     )
     assert schedule.first_output_s == 2 and schedule.latency_s == 3 and schedule.by_layer() == {"a": 2, "b": 2}
 
 
+def test_the_last_layer_is_the_one_that_answers():
+    """A side branch that ends later than the head is not the answer; a last layer that never runs is our bug."""
+    slots = (Slot("head", 0, 0, 1, 1), Slot("side", 0, 1, 5, 4), Slot("head", 1, 2, 3, 1))
+    assert Schedule(slots, 5, 1e-9, "head").first_output_s == 1
+    with pytest.raises(InvariantError, match="last layer"):
+        Schedule(slots, 5, 1e-9, "heads")
+
+
 def test_empty_accounts_are_zero():
-    empty = Schedule((), 0, 1e-9)
+    empty = Schedule((), 0, 1e-9, "")
     assert empty.latency_s == 0 and empty.first_output_s == 0 and empty.throughput_hz == 0
     assert Floorplan(()).area_m2 == 0 and Cost(Ledger(()), empty, Floorplan(())).power_w == 0
 
@@ -109,7 +117,7 @@ ENERGY, AREA = Coefficient("e", 2.0, "J", "x", "assumed"), Coefficient("a", 3.0,
 
 
 def test_cost_brings_the_accounts_together():
-    schedule = Schedule((Slot("a", 0, 0, 4, 4),), 2, 1e-9)
+    schedule = Schedule((Slot("a", 0, 0, 4, 4),), 2, 1e-9, "a")
     cost = Cost(
         Ledger((charge(ENERGY, "a", "adc", "read", 5),)), schedule, Floorplan((place(AREA, "adc", 2),)), floor_j=9
     )
@@ -120,7 +128,7 @@ def test_cost_brings_the_accounts_together():
 @given(st.floats(0, 1e6), st.floats(0, 1e6))
 def test_energy_is_never_below_the_floor(count, floor):
     ledger = Ledger((charge(ENERGY, "a", "adc", "read", count),))
-    empty = Schedule((), 0, 1e-9)
+    empty = Schedule((), 0, 1e-9, "")
     if 2 * count < floor * (1 - 1e-9):
         with pytest.raises(InvariantError, match="floor"):
             Cost(ledger, empty, Floorplan(()), floor)

@@ -38,11 +38,13 @@ class Schedule:
     slots : in any order.
     interval_s : time between two inferences when they follow each other without a pause (1 / throughput).
     clock_s : length of one clock cycle.
+    last : the layer whose outputs are the answer: the last one with weights, in the order of the workload.
     """
 
     slots: tuple[Slot, ...]
     interval_s: float
     clock_s: float
+    last: str
 
     def __post_init__(self) -> None:
         for s in self.slots:
@@ -54,6 +56,8 @@ class Schedule:
                 raise InvariantError("0 <= start <= end and busy fits in between", repr(s))
         if self.slots and not 0 < self.interval_s <= self.latency_s * (1 + 1e-9):
             raise InvariantError("0 < interval <= latency", f"{self.interval_s} s, {self.latency_s} s")
+        if self.slots and all(s.layer != self.last for s in self.slots):
+            raise InvariantError("the last layer has a slot", repr(self.last))
 
     @property
     def latency_s(self) -> float:
@@ -68,10 +72,7 @@ class Schedule:
     @property
     def first_output_s(self) -> float:
         """When the last layer has finished its first time step: the earliest answer."""
-        if not self.slots:
-            return 0.0
-        last = max(self.slots, key=lambda s: (s.end_s, s.step)).layer
-        return min(s.end_s for s in self.slots if s.layer == last)
+        return min((s.end_s for s in self.slots if s.layer == self.last), default=0.0)
 
     def by_layer(self) -> dict[str, float]:
         """Busy seconds per layer, all time steps."""

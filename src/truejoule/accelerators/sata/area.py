@@ -10,7 +10,7 @@ from truejoule.cost import Floorplan
 
 
 def floorplan(s: Structure, parts: Parts) -> Floorplan:
-    """All PEs, all buffers with their periphery, and one scale-and-offset unit per column."""
+    """All PEs, all buffers with their periphery, and one scale-and-offset unit per column, of a chip that is built for its dataflow."""
     norm = logic.together(
         "scale and offset area",
         [logic.kernel_area("multiplier", s.neuron_bits, s.at), logic.kernel_area("adder", s.neuron_bits, s.at)],
@@ -25,7 +25,7 @@ def floorplan(s: Structure, parts: Parts) -> Floorplan:
         ("weight buffer", s.weight_buffer),
         ("input buffer", s.input_buffer),
         ("output buffer", s.output_buffer),
-        ("membrane memory", s.membrane_buffer),
+        ("membrane memory", s.membrane_memory),
     ):
         if bits:
             blocks.append(place(sram.macro_area(bits, s.at), component, bits))

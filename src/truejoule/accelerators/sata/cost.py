@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from truejoule.accelerators.mapping import Mapping as Placed
 from truejoule.accelerators.sata.area import floorplan
@@ -15,12 +16,11 @@ from truejoule.accelerators.sata.memory import (
     beside,
     kept_sums,
     moves,
-    residual_bits,
-    residual_held,
+    residual,
     stored_neurons,
 )
 from truejoule.accelerators.sata.parts import Parts, parts_of
-from truejoule.accelerators.sata.timing import Spent, schedule, spent
+from truejoule.accelerators.sata.timing import Spent, neuron_cycles, schedule, spent
 from truejoule.components import dram, logic
 from truejoule.components.coefficient import Coefficient, charge
 from truejoule.cost import Cost, Entry, Ledger
@@ -40,7 +40,7 @@ def corrected_cost(mapping: Placed, activity: Activity, work: Work, s: Structure
     """
     workload, parts = mapping.workload, parts_of(s, s.at)
     prices, edge = memory_prices(s), dram.access_energy(s.dram)
-    demands = {layer.name: demand(loops(layer, s), s, out_bits(workload, layer, s)) for layer in workload.multiplying}
+    demands = demands_of(workload, s)
     moved = moves(workload, s, demands)
     stored, spilled = stored_neurons(workload, s)
     also, kept, later = beside(workload, s), kept_sums(workload, s), {layer.name for layer in held(workload)}
@@ -58,7 +58,7 @@ def corrected_cost(mapping: Placed, activity: Activity, work: Work, s: Structure
         entries += _buffers(layer, needs, trips, shares, prices, workload.time_steps if layer.name in later else 0)
         entries += _kept(layer, kept, spilled, workload.time_steps, prices, edge)
         entries += _edge(layer, trips, workload, s, edge)
-        entries += _standing(layer, times[layer.name], parts, prices, bool(stored), s)
+        entries += _standing(layer, times[layer.name], parts, prices, bool(stored or kept), s)
         assert parts.accumulate.gated is not None
         floor += math.fsum(operations) * (parts.accumulate.gated.low + parts.accumulate.ungated.low)
     units = _beside(s)
@@ -69,6 +69,20 @@ def corrected_cost(mapping: Placed, activity: Activity, work: Work, s: Structure
             entries += _residual(layer, workload, s, prices, edge)
     plan = schedule(workload, times, s)
     return Cost(Ledger(tuple(entries)).settled(workload.time_steps), plan, floorplan(s, parts), floor)
+
+
+def demands_of(workload: Workload, s: Structure) -> dict[str, Demand]:
+    """What every layer with weights asks of the array and its buffers, in the order of the workload."""
+    later = {layer.name for layer in held(workload)}
+    found = {}
+    for layer in workload.multiplying:
+        nest = loops(layer, s)
+        needs = demand(nest, s, out_bits(workload, layer, s))
+        if layer.name in later:
+            more = neuron_cycles(nest, s, workload.time_steps)
+            needs = replace(needs, cycles=Amount(needs.cycles.once, needs.cycles.step + more))
+        found[layer.name] = needs
+    return found
 
 
 def out_bits(workload: Workload, layer: Layer, s: Structure) -> int:
@@ -114,7 +128,7 @@ def _array(layer: Layer, operations: Counts, time: Spent, parts: Parts, s: Struc
     shares = tuple(t * s.clock * s.pes for t in time.busy_steps)
     accumulate, pads, neuron = parts.accumulate, parts.scratchpads, parts.neuron
     assert accumulate.gated is not None and pads.gated is not None
-    lanes = Amount(clocked.once * s.lanes, s.lanes)
+    lanes = Amount(clocked.once * s.lanes_clocked(steps), s.lanes_clocked(steps))
     entries = _amount(accumulate.ungated, name, "accumulate", "cycle clocked", lanes, shares)
     entries.append(charge(accumulate.gated, name, "accumulate", "operation", operations))
     entries += _amount(pads.ungated, name, "scratchpads", "cycle clocked", clocked, shares)
@@ -230,17 +244,17 @@ def _kept(
 
 
 def _residual(layer: Layer, workload: Workload, s: Structure, prices: Prices, edge: Coefficient) -> list[Entry]:
-    """The operand of a residual addition that waits: in the output buffer if half of it is enough, else in DRAM."""
+    """The operand of a residual addition that waits; see ``memory.residual``. One that stands still is written once."""
     if layer.op != "add":
         return []
-    bits = residual_bits(layer, workload, s)
-    counts = (float(bits),) * layer.steps
-    if not residual_held(layer, workload, s):
-        return [charge(edge, layer.name, "dram", "residual bit written and read", tuple(2 * c for c in counts))]
-    buffer = prices["output buffer"]
+    waits, steps = residual(layer, workload, s), layer.steps
+    memory = prices.get(waits.place, {"read": edge, "written": edge})
+    component, ones = waits.place, (1.0,) * steps
+    written = Amount(once=waits.written) if waits.written < waits.read else Amount(step=waits.written / steps)
     return [
-        charge(buffer["written"], layer.name, "output buffer", "residual bit written", counts),
-        charge(buffer["read"], layer.name, "output buffer", "residual bit read", counts),
+        *_amount(memory["written"], layer.name, component, "residual bit written", written, ones),
+        *_amount(memory["read"], layer.name, component, "residual bit read", Amount(step=waits.read / steps), ones),
+        *_amount(edge, layer.name, "dram", "residual bit spilled", Amount(step=waits.spilled / steps), ones),
     ]
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from truejoule.accelerators import mapping as mappings
+from truejoule.accelerators.image import check_image_bits, with_image_bits
 from truejoule.accelerators.preset import Parameter, Preset, Unit, fill
 from truejoule.accelerators.sata.training_released import ReleasedTraining
 from truejoule.components.coefficient import Coefficient
@@ -67,7 +68,8 @@ class Structure:
     neurons_per_lif: int = _is("neurons in neighbouring channels that share one LIF unit (C#n of EfficientLIF-Net)")
     lif_gated: bool = _is("whether LIF and ReLU units are clocked for updates only; false: in every cycle")
     weight_bits: int = _is("width to which weights are rounded that are not integers already")
-    input_bits: int = _is("width of real-valued inputs (images, ReLU activations), and of the inputs of a mac PE")
+    input_bits: int = _is("width of real-valued inputs (ReLU activations), and of the inputs of a mac PE")
+    image_bits: int | None = _is("width of a real-valued image (input of the network), at most 8; null: input_bits")
     output_bits: int = _is("width of a value leaving the chip")
     input_scratchpad: Bits = _is("input scratchpad of a PE, clocked in every cycle")
     weight_scratchpad: Bits = _is("weight scratchpad of a PE, clocked for operations only")
@@ -75,7 +77,7 @@ class Structure:
     weight_buffer: Bits = _is("global buffer for weights")
     input_buffer: Bits = _is("global buffer for inputs")
     output_buffer: Bits = _is("global buffer for outputs and partial sums")
-    membrane_buffer: Bits = _is("global buffer for membrane potentials; switched off by dataflows that need none")
+    membrane_buffer: Bits = _is("global buffer for membrane potentials; not there in dataflows that need none")
     buffer_word: int = _is("bits of one access to a global buffer")
     banks: int = _is("banks of a global buffer")
     dram: str = _is("kind of off-chip memory, see components.dram")
@@ -102,6 +104,15 @@ class Structure:
     def lanes(self) -> int:
         """Accumulators of a PE that work in the same cycle."""
         return self.time_window if self.dataflow == "temporal_parallel" else 1
+
+    def lanes_clocked(self, steps: int) -> float:
+        """Accumulators of a PE that are clocked in a layer of ``steps`` steps, mean over its passes: those of steps that do not exist are gated."""
+        return steps / math.ceil(steps / self.lanes)
+
+    @property
+    def membrane_memory(self) -> float:
+        """Bits of the membrane memory, which only a spiking machine with time outermost is built with."""
+        return self.membrane_buffer if self.time_outermost and self.pe == "spike" else 0.0
 
     @property
     def time_outermost(self) -> bool:
@@ -150,6 +161,7 @@ class SATA:
     def map(self, workload: Workload) -> mappings.Mapping:
         from truejoule.accelerators.sata.mapping import place_layers
 
+        workload = with_image_bits(workload, self.structure.image_bits)
         once = self.structure.standing_input == "once"
         return place_layers(computed_once(workload) if once else workload, self.structure)
 
@@ -192,7 +204,7 @@ class SATA:
             return released_training(workload, sparsity, self.structure, self.released_training)
         from truejoule.accelerators.sata.training_cost import training_cost
 
-        return training_cost(workload, sparsity, self.structure)
+        return training_cost(with_image_bits(workload, self.structure.image_bits), sparsity, self.structure)
 
     def alternatives(self) -> Mapping[str, SATA]:
         s = self.structure
@@ -230,7 +242,7 @@ class SATA:
         """The array of the same shape, node, buffers and DRAM with multipliers (weights by inputs of ``bits``), ReLU and larger scratchpads.
 
         Scratchpads hold the words of the released ANN run: 72 inputs, 224 weights, 24 B of partial sums. That is far more than an output-stationary
-        array uses, and most of the twin's energy; the spiking array's small ones are among its ``alternatives``. Weights stay as wide as here.
+        array uses, and most of the twin's energy; the spiking array's small ones are among its ``alternatives``. Weights and images stay as wide as here.
         """
         if not 1 <= bits <= 8:
             raise InputError(
@@ -248,6 +260,7 @@ class SATA:
             time_window=1,
             skip_silent=False,
             input_bits=bits,
+            image_bits=self.structure.image_bits or min(self.structure.input_bits, 8),
             adder_bits=24,
             accumulator_bits=24,
             neurons_per_lif=1,
@@ -256,7 +269,8 @@ class SATA:
             weight_scratchpad=224.0 * self.structure.operand_bits,
         )
         name, title = (f"{text} ANN twin, {bits} bit" for text in (self.name, f"{self.title},"))
-        return replace(twin, name=name, title=title, twin_of=self)
+        summary = f"The array of {self.name} with multipliers and ReLU instead of spike gates and LIF units, activations of {bits} bit."
+        return replace(twin, name=name, title=title, summary=summary, twin_of=self)
 
 
 def build(preset: Preset, overrides: Mapping[str, object]) -> SATA:
@@ -293,6 +307,7 @@ def _check(s: Structure, preset: Preset, overrides: Mapping[str, object]) -> Non
     ):
         if getattr(s, name) <= 0:
             refuse(f"{name} must be positive", name, getattr(s, name), "more than zero")
+    check_image_bits(s.image_bits, refuse)
     for name in ("operand_bits", "adder_bits", "accumulator_bits", "neuron_bits", "threshold_bits", "membrane_bits"):
         if getattr(s, name) > logic.WIDEST:
             refuse("a width beyond the logic tables", name, getattr(s, name), f"1 to {logic.WIDEST} bits")

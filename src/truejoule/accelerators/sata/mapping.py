@@ -68,7 +68,7 @@ def memory_prices(s: Structure) -> dict[str, dict[str, Coefficient]]:
     """Energy of a bit ``"read"`` and ``"written"`` (J/bit) and leakage of one bank (W) of every global buffer."""
     found = {}
     for name in ("weight buffer", "input buffer", "output buffer", "membrane memory"):
-        size = getattr(s, "membrane_buffer" if name == "membrane memory" else name.replace(" ", "_"))
+        size = getattr(s, "membrane_memory" if name == "membrane memory" else name.replace(" ", "_"))
         if size:
             leak = sram.leakage(size, s.at)
             found[name] = {

@@ -27,6 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from truejoule.accelerators.sata.dataflow import Amount, Demand, input_bits, weight_bits
 from truejoule.accelerators.sata.design import Structure
@@ -119,7 +120,7 @@ def stored_neurons(workload: Workload, s: Structure) -> tuple[dict[str, int], fl
     layers = [layer for layer in workload.layers if layer.op == "neuron" and layer.steps > 1]
     stored = {layer.name: layer.outputs for layer in layers if not (alone and layer.outputs <= s.pes)}
     bits = sum(stored.values()) * s.membrane_bits + sum(kept_sums(workload, s).values())
-    return stored, max(1.0 - s.membrane_buffer / bits, 0.0) if bits else 0.0
+    return stored, max(1.0 - s.membrane_memory / bits, 0.0) if bits else 0.0
 
 
 def kept_sums(workload: Workload, s: Structure) -> dict[str, int]:
@@ -130,34 +131,93 @@ def kept_sums(workload: Workload, s: Structure) -> dict[str, int]:
     return {layer.name: layer.outputs * s.accumulator_bits for layer in held(workload)} if s.time_outermost else {}
 
 
-def residual_bits(layer: Layer, workload: Workload, s: Structure) -> int:
-    """Bits of the operand of a residual addition that waits while the other one is computed: the narrower one."""
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The operand of a residual addition that waits while the other one is computed.
+
+    Attributes
+    ----------
+    place : where it does.
+    written, read : its bits that go there and come back, in all time steps.
+    spilled : bits of the same operand that DRAM holds in place of the membrane memory, all time steps.
+    """
+
+    place: Literal["output buffer", "dram", "membrane memory"]
+    written: float
+    read: float
+    spilled: float = 0.0
+
+    @property
+    def dram(self) -> float:
+        """Bits over the edge of the chip, all time steps."""
+        return self.written + self.read if self.place == "dram" else self.spilled
+
+
+def residual(layer: Layer, workload: Workload, s: Structure) -> Waiting:
+    """Where the operand of a residual addition waits, and what that moves.
+
+    The narrower one waits, in the output buffer if half of it holds that (of all time steps, if time is not outermost), else in DRAM. One that
+    stands still is there once and read in every step. With time outermost its sums wait in the membrane memory anyway (``kept_sums``), and what
+    is read there for the addition comes on top only if another layer reads them too.
+    """
+    operands = [workload[name] for name in workload.sources(layer.name) if name != "input"]
+    still = [x for x in operands if x.steps < layer.steps]
+    sums = kept_sums(workload, s)
+    readers = {name: _readers(workload[name], workload) for name in sums}
+    if mine := [name for name in sums if layer.name in readers[name]]:
+        again = [sums[name] for name in mine if layer.name != readers[name][0]]
+        share, bits = stored_neurons(workload, s)[1], float(sum(again) * layer.steps)
+        return Waiting("membrane memory", 0.0, bits * (1.0 - share), bits * share)
     widths = {"neuron": 1, "sign": 1, "relu": s.input_bits}
-    sources = [workload[name].op for name in workload.sources(layer.name) if name != "input"]
-    return layer.outputs * min((widths.get(op, s.accumulator_bits) for op in sources), default=s.accumulator_bits)
+    width = min((widths.get(x.op, s.accumulator_bits) for x in still or operands), default=s.accumulator_bits)
+    one_map = float(layer.outputs * width)
+    every = one_map * layer.steps
+    at_once = one_map if still or s.time_outermost else every
+    return Waiting("output buffer" if at_once <= 0.5 * s.output_buffer else "dram", one_map if still else every, every)
 
 
-def residual_held(layer: Layer, workload: Workload, s: Structure) -> bool:
-    """Whether half the output buffer holds the waiting operand (of all time steps, if time is not outermost)."""
-    return residual_bits(layer, workload, s) * (1 if s.time_outermost else layer.steps) <= 0.5 * s.output_buffer
+def _readers(source: Layer, workload: Workload) -> list[str]:
+    """Layers inside the time loop that take the sums of one outside it, in the order of the workload."""
+    found: set[str] = set()
+    front = {source.name}
+    while front:
+        behind = {e.target for e in workload.edges if e.source in front and not e.recurrent}
+        found |= {name for name in behind if workload[name].steps > source.steps}
+        front = {name for name in behind - found if not workload[name].multiplies}
+    return [layer.name for layer in workload.layers if layer.name in found]
 
 
 def beside(workload: Workload, s: Structure) -> dict[str, float]:
     """Bits per time step that cross the edge beside weights and maps (spilled membranes, kept sums, residual operands, the answer), at the layer
-    with weights during which they do: the one before, or the next if that one is outside the time loop."""
+    with weights during which they do; see ``at_layers_with_weights``."""
     stored, spilled = stored_neurons(workload, s)
-    found = {name: bits * (1.0 + workload.time_steps) * spilled for name, bits in kept_sums(workload, s).items()}
-    current, waiting = workload.multiplying[0].name, 0.0
+    total = {name: bits * (1.0 + workload.time_steps) * spilled for name, bits in kept_sums(workload, s).items()}
     for layer in workload.layers:
-        bits = 2.0 * stored.get(layer.name, 0) * s.membrane_bits * spilled
-        if layer.op == "add" and not residual_held(layer, workload, s):
-            bits += 2.0 * residual_bits(layer, workload, s)
+        bits = 2.0 * stored.get(layer.name, 0) * layer.steps * s.membrane_bits * spilled
+        if layer.op == "add":
+            bits += residual(layer, workload, s).dram
+        if layer.multiplies and all(e.source != layer.name for e in workload.edges):
+            bits += layer.outputs * layer.steps * s.output_bits
+        total[layer.name] = total.get(layer.name, 0.0) + bits
+    return at_layers_with_weights(workload, total)
+
+
+def at_layers_with_weights(workload: Workload, total: Mapping[str, float]) -> dict[str, float]:
+    """Bits of every layer, all time steps, as bits per time step of the layers with weights during which they cross the edge.
+
+    That is the one before; if that one is outside the time loop and the layer is not, the next one that runs in every step, else the last one.
+    """
+    found: dict[str, float] = {}
+    current, waiting = workload.multiplying[0], 0.0
+    for layer in workload.layers:
+        bits = total.get(layer.name, 0.0)
         if layer.multiplies:
-            current, bits, waiting = layer.name, bits + waiting, 0.0
-            if all(e.source != layer.name for e in workload.edges):
-                bits += layer.outputs * s.output_bits
-        if workload[current].steps < layer.steps:
+            current = layer
+            if layer.steps == workload.time_steps:
+                bits, waiting = bits + waiting, 0.0
+        elif current.steps < layer.steps:
             waiting += bits
-        else:
-            found[current] = found.get(current, 0.0) + bits
+            continue
+        found[current.name] = found.get(current.name, 0.0) + bits / current.steps
+    found[current.name] = found.get(current.name, 0.0) + waiting / current.steps
     return found

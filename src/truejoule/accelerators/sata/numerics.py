@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from truejoule.accelerators.image import with_image_bits
 from truejoule.accelerators.sata.dataflow import input_bits, weight_bits
 from truejoule.accelerators.sata.dataflow import planes as cycles_per_product
 from truejoule.accelerators.sata.design import Structure
@@ -25,7 +26,7 @@ EXACT = 2**24
 def deploy(network: Network, structure: Structure, calibration: Iterable[Tensor], machine: str) -> Deployed:
     """Load every layer with weights, and set the ranges of real-valued inputs on the calibration batches (the network's example if none)."""
     weights, layers = network.weights(), {}
-    for layer in network.workload.multiplying:
+    for layer in with_image_bits(network.workload, structure.image_bits).multiplying:
         integers = integer_weights(
             weights[layer.name], weight_bits(layer, structure), layer.weight_levels, where=layer.name
         )

@@ -139,7 +139,7 @@ def released_cost(mapping: Mapping, activity: Activity, s: Structure, p: Release
         now = slots[-1].end_s
     return Cost(
         Ledger(tuple(entries)),
-        Schedule(tuple(slots), now, tau),
+        Schedule(tuple(slots), now, tau, layers[-1].name),
         _floorplan(s, parts.accumulate, parts.neuron, parts.scratchpads),
     )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from truejoule.accelerators.sata.cost import out_bits
-from truejoule.accelerators.sata.dataflow import Amount, demand, loops
+from truejoule.accelerators.sata.cost import demands_of
+from truejoule.accelerators.sata.dataflow import Amount
 from truejoule.accelerators.sata.design import Structure
 from truejoule.accelerators.sata.mapping import memory_prices
-from truejoule.accelerators.sata.memory import beside, moves, stored_neurons
+from truejoule.accelerators.sata.memory import at_layers_with_weights, beside, kept_sums, moves, stored_neurons
 from truejoule.accelerators.sata.parts import parts_of
 from truejoule.accelerators.sata.timing import spent
 from truejoule.accelerators.sata.training_memory import stores
@@ -21,7 +21,7 @@ def forward_stores(workload: Workload, activity: Activity, s: Structure) -> tupl
 
     What is stored passes through the output buffer; maps are there already, potentials and masks come out of the array for it.
     """
-    demands = {layer.name: demand(loops(layer, s), s, out_bits(workload, layer, s)) for layer in workload.multiplying}
+    demands = demands_of(workload, s)
     moved = moves(workload, s, demands)
     stored, also = stores(workload, s, moved), beside(workload, s)
     edge, buffer = dram.access_energy(s.dram), memory_prices(s)["output buffer"]
@@ -35,7 +35,7 @@ def forward_stores(workload: Workload, activity: Activity, s: Structure) -> tupl
         if not layer.multiplies:
             entries.append(charge(buffer["written"], name, "forward output buffer", f"{what} bit kept", counts))
     waiting = 0.0
-    carried = _at_layers_with_weights(workload, stored)
+    carried = at_layers_with_weights(workload, stored)
     for layer in workload.multiplying:
         seen = activity.layers[layer.name]
         shares = seen.patch_density() if s.skip_silent and layer.op == "conv" else (1.0,) * layer.steps
@@ -52,19 +52,9 @@ def forward_stores(workload: Workload, activity: Activity, s: Structure) -> tupl
     return entries, waiting
 
 
-def _at_layers_with_weights(workload: Workload, stored: dict[str, int]) -> dict[str, float]:
-    """Stored bits per time step by the layer with weights during which they cross the edge: the one before, as in ``memory.beside``."""
-    found: dict[str, float] = {}
-    current = workload.multiplying[0].name
-    for layer in workload.layers:
-        current = layer.name if layer.multiplies else current
-        found[current] = found.get(current, 0.0) + stored.get(layer.name, 0) / workload[current].steps
-    return found
-
-
 def _leaking(layer: Layer, seconds: float, workload: Workload, s: Structure) -> list[Entry]:
     """Leakage of everything that an inference keeps switched on."""
-    parts, membranes = parts_of(s, s.at), bool(stored_neurons(workload, s)[0])
+    parts, membranes = parts_of(s, s.at), bool(stored_neurons(workload, s)[0] or kept_sums(workload, s))
     standing: list[tuple[str, Coefficient, float, str]] = [
         ("accumulate", parts.accumulate.leakage, s.pes * s.lanes, "unit x s"),
         ("scratchpads", parts.scratchpads.leakage, s.pes, "unit x s"),

@@ -46,12 +46,12 @@ def array(
 ) -> list[Entry]:
     """The PEs of one phase; ``operations`` per time step of the layer."""
     (name, of), s = unit, m.s
-    lanes = min(s.lanes, work.nest.steps)
+    lanes = s.lanes_clocked(work.nest.steps)
     cycles = work.needs.cycles.total(work.nest.steps) * s.pes
     pads = m.parts.scratchpads
     assert of.gated is not None and pads.gated is not None
     fetched: Counts | float = operations
-    if lanes > 1:
+    if s.lanes > 1 and work.nest.steps > 1:
         passes = math.ceil(work.nest.steps / s.time_window)
         fetched = min(math.fsum(operations), float(valid_products(layer) * passes))
     return [
@@ -182,7 +182,7 @@ def summed(m: Machine, layer: Layer, steps: int) -> tuple[list[Entry], float]:
 
 def _between_steps(m: Machine, layer: Layer, what: str, bits: float) -> tuple[list[Entry], float]:
     """Gradients that leave the array between two time steps: read and written in the membrane memory, beyond it in DRAM; and the bits that do."""
-    share = max(1.0 - m.s.membrane_buffer / (layer.outputs * GRADIENT_BITS), 0.0)
+    share = max(1.0 - m.s.membrane_memory / (layer.outputs * GRADIENT_BITS), 0.0)
     kept = bits * (1 - share)
     rows = [("membrane memory", way, f"{what} bit {way}", kept) for way in ("read", "written")]
     spilled = 2 * bits * share

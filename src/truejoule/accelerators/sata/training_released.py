@@ -207,7 +207,7 @@ def released_forward(mapping: Placed, activity: Activity, s: Structure, p: Relea
         (parts.scratchpads, "scratchpads", s.pes),
     )
     plan = Floorplan(tuple(place(unit.area, name, count) for unit, name, count in areas))
-    return Cost(Ledger(entries), Schedule(tuple(slots), now, tau), plan)
+    return Cost(Ledger(entries), Schedule(tuple(slots), now, tau, workload.multiplying[-1].name), plan)
 
 
 def _charged(c: Count, prices: Mapping[str, Coefficient], component: str, p: ReleasedTraining) -> Entry:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from truejoule.accelerators import mapping as mappings
+from truejoule.accelerators.image import check_image_bits, with_image_bits
 from truejoule.accelerators.preset import Parameter, Preset, Unit, fill
 from truejoule.components.coefficient import Coefficient
 from truejoule.cost import Cost, TrainingCost
@@ -63,7 +64,8 @@ class Structure:
     )
     adc_coverage: float = _is("share of the calibration currents inside a calibrated range")
     weight_bits: int = _is("width to which weights are rounded that are not integers already")
-    input_bits: int = _is("width of multi-bit inputs (images, ReLU activations), applied bit-serially")
+    input_bits: int = _is("width of real-valued inputs (ReLU activations), applied bit-serially")
+    image_bits: int | None = _is("width of a real-valued image (input of the network), at most 8; null: input_bits")
     cell_bits: int = _is("bits stored in one cell")
     encoding: Literal["twos_complement", "aware_offset", "full_offset", "differential"] = _is(
         "how signed weights become cell codes"
@@ -169,6 +171,7 @@ class SpikeFlow:
     def map(self, workload: Workload) -> mappings.Mapping:
         from truejoule.accelerators.spikeflow.mapping import place_layers
 
+        workload = with_image_bits(workload, self.structure.image_bits)
         once = self.structure.standing_input == "once"
         return place_layers(computed_once(workload) if once else workload, self.structure)
 
@@ -198,7 +201,11 @@ class SpikeFlow:
         )
 
     def ann_twin(self, bits: int = 8) -> SpikeFlow:
-        """The same chip with activations of ``bits`` bit, applied bit by bit, and ReLU instead of neurons: crossbars know no other input."""
+        """The same chip with activations of ``bits`` bit, applied bit by bit, and ReLU instead of neurons: crossbars know no other input.
+
+        Images stay as wide as here.
+        """
+        image = self.structure.image_bits or min(self.structure.input_bits, 8)
         if not 1 <= bits <= 8:
             raise InputError(
                 "an ANN twin of impossible width", where="ann_twin", got=bits, expected="1 to 8 bits", fix="bits=8"
@@ -209,7 +216,7 @@ class SpikeFlow:
             self,
             name=f"{self.name} ANN twin, {bits} bit",
             title=f"{self.title}, ANN twin, {bits} bit",
-            structure=replace(self.structure, input_bits=bits),
+            structure=replace(self.structure, input_bits=bits, image_bits=image),
         )
 
     def alternatives(self) -> Mapping[str, SpikeFlow]:
@@ -274,6 +281,7 @@ def build(preset: Preset, overrides: Mapping[str, object]) -> SpikeFlow:
     ):
         if getattr(s, name) <= 0:
             refuse(f"{name} must be positive", name, getattr(s, name), "more than zero")
+    check_image_bits(s.image_bits, refuse)
     if s.adc_bits is not None and not 1 <= s.adc_bits <= 16:
         refuse("an ADC of impossible resolution", "adc_bits", s.adc_bits, "1 to 16, or null for an ideal converter")
     if s.weight_bits > 8 or s.input_bits > 16 or s.cell_bits > 8:

@@ -114,12 +114,12 @@ def _transfers(
     """Every edge whose ends live on different tiles; a helper layer lives where its last-computed operand is made."""
     order = {"input": -1} | {layer.name: i for i, layer in enumerate(workload.layers)}
     home: dict[str, str] = {"input": "input"}
-    bits: dict[str, int] = {"input": structure.input_bits}
+    bits: dict[str, int] = {"input": structure.image_bits or structure.input_bits}
     for layer in workload.layers:
         sources = workload.sources(layer.name)
         last = max(sources, key=order.__getitem__, default="input")
         home[layer.name] = layer.name if layer.multiplies else home.get(last, "input")
-        bits[layer.name] = _output_bits(layer, bits.get(last, structure.input_bits), structure)
+        bits[layer.name] = _output_bits(layer, bits.get(last, bits["input"]), structure)
     found = []
     for layer in workload.layers:
         for source in workload.sources(layer.name):

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from truejoule.accelerators.image import with_image_bits
 from truejoule.accelerators.spikeflow.design import Structure
 from truejoule.accelerators.spikeflow.mapping import input_bits, weight_bits
 from truejoule.circuit import Converter, Wires, convert, saturation_share, transfer_and_admittance
@@ -29,7 +30,7 @@ CALIBRATION_CURRENTS = 10_000
 def deploy(network: Network, structure: Structure, calibration: Iterable[Tensor], seed: int, machine: str) -> Deployed:
     """Program every layer with weights on crossbars and set its ranges on the calibration batches (the network's example if there are none)."""
     weights, layers = network.weights(), {}
-    for layer in network.workload.multiplying:
+    for layer in with_image_bits(network.workload, structure.image_bits).multiplying:
         integers = integer_weights(
             weights[layer.name], weight_bits(layer, structure), layer.weight_levels, where=layer.name
         )

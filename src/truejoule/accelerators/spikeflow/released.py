@@ -88,6 +88,7 @@ def _schedule(layers: Sequence[Layer], workload: Workload, steps: int, structure
         tuple(slots),
         max(sum(s.busy_s for s in slots if s.layer == layer.name) for layer in layers),
         1.0 / structure.clock,
+        layers[-1].name,
     )
 
 

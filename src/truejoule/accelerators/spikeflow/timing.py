@@ -7,6 +7,7 @@ import math
 from truejoule.accelerators.mapping import Mapping
 from truejoule.accelerators.spikeflow.design import Structure
 from truejoule.accelerators.spikeflow.mapping import input_bits
+from truejoule.accelerators.time_loop import first_steps
 from truejoule.cost import Schedule, Slot
 from truejoule.numerics.schemes import count_planes
 from truejoule.workload import Layer
@@ -17,27 +18,26 @@ def pipeline(mapping: Mapping, structure: Structure) -> Schedule:
 
     A layer with weights reads its PEs once per output position and input bit plane, 64 columns in one PE cycle. It starts when the first
     window of its input is there, and its last window is read only after the last input has come. What lies between two such layers passes
-    on without delay; values on the mesh take as long as the narrowest link needs.
+    on without delay; values on the mesh take as long as the narrowest link needs. Layers outside the time loop run in its first or in its last
+    step (``first_steps``).
     """
-    workload = mapping.workload
+    workload, first_of = mapping.workload, first_steps(mapping.workload)
+    last_of = {layer.name: first_of[layer.name] + layer.steps - 1 for layer in workload.layers}
     slots: dict[tuple[str, int], Slot] = {}
-    for step in range(workload.time_steps):
+    for step in range(max(last_of.values()) + 1):
         for layer in workload.layers:
-            if step >= layer.steps:
+            if not first_of[layer.name] <= step <= last_of[layer.name]:
                 continue
             busy = _busy(layer, mapping, structure)
-            before = [
-                slots[s, min(step, workload[s].steps - 1)]
-                for s in workload.sources(layer.name)
-                if s != "input" and (s, min(step, workload[s].steps - 1)) in slots
-            ]
+            made = [(s, min(step, last_of[s])) for s in workload.sources(layer.name) if s != "input"]
+            before = [slots[of] for of in made if of in slots]
             first = max((b.start_s + _first_window(layer) * (b.end_s - b.start_s) for b in before), default=0.0)
-            start = max(first, slots[layer.name, step - 1].end_s if step else 0.0)
+            start = max(first, slots[layer.name, step - 1].end_s if step > first_of[layer.name] else 0.0)
             last = max((b.end_s for b in before), default=0.0)
             end = max(start + busy, last + busy * _last_window(layer)) if layer.multiplies else max(start, last)
             slots[layer.name, step] = Slot(layer.name, step, start, end, min(busy, end - start))
     interval = max(sum(x.busy_s for x in slots.values() if x.layer == layer.name) for layer in workload.multiplying)
-    return Schedule(tuple(slots.values()), interval, 1.0 / structure.clock)
+    return Schedule(tuple(slots.values()), interval, 1.0 / structure.clock, workload.multiplying[-1].name)
 
 
 def planes_of(layer: Layer, structure: Structure) -> int:

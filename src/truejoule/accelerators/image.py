@@ -1,0 +1,29 @@
+"""The image, a network's input, may have another width than the activations of the machine: a narrow ANN twin sees the same image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from truejoule.workload import Layer, Workload
+
+WIDEST = 8
+"""Bits up to which inputs are taken as they are."""
+
+
+def with_image_bits(workload: Workload, bits: int | None) -> Workload:
+    """The workload with real-valued images (wider than 8 bits) of ``bits`` bits; unchanged for ``None``."""
+    if bits is None:
+        return workload
+
+    def narrow(layer: Layer) -> Layer:
+        image = workload.sources(layer.name) in ((), ("input",))
+        return replace(layer, input_bits=bits) if image and layer.input_bits > WIDEST else layer
+
+    return replace(workload, layers=tuple(narrow(layer) for layer in workload.layers))
+
+
+def check_image_bits(bits: int | None, refuse: Callable[[str, str, object, str], None]) -> None:
+    """Refuse widths that no layer keeps."""
+    if bits is not None and not 1 <= bits <= WIDEST:
+        refuse("an image of impossible width", "image_bits", bits, f"1 to {WIDEST} bits, or null for input_bits")
