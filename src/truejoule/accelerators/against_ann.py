@@ -77,13 +77,13 @@ class BreakEven:
         if self.time_steps == MOST_STEPS:
             steps = f"at every T up to {MOST_STEPS}"
         if self.spike_rate is None:
-            rate = "not even when silent"
+            rate = "not even without any spike"
         else:
             rate = f"below {100 * self.spike_rate:.1f} % spikes" if self.spike_rate < 1 else "at any spike rate"
         return (
             f"The SNN takes {c.ratio:.2f} times the energy of the {self.opponent} ({c.verdict}: {c.low:.2f} to {c.high:.2f} over the bands of the "
-            f"coefficients), {self.snn_s / self.ann_s:.2g} times the time and {self.snn_m2 / self.ann_m2:.2g} times the area. It {c.why()}. It is the "
-            f"cheaper one {steps}, and at its own T {rate} (it has {100 * self.rate:.1f} %). Operation counts alone would say {self.proxy:.2f} times."
+            f"coefficients), {self.snn_s / self.ann_s:.2g} times the time and {self.snn_m2 / self.ann_m2:.2g} times the area. It {c.why()}. It would be "
+            f"cheaper {steps}; at its own T {rate} (it has {100 * self.rate:.1f} %). Operation counts alone would say {self.proxy:.2f} times."
         )
 
 
