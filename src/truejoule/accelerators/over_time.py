@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from truejoule.accelerators.accelerator import Accelerator
 from truejoule.cost import Cost
 from truejoule.errors import InputError
-from truejoule.workload import Activity, Layer, LayerActivity, Work, Workload
+from truejoule.workload import Activity, Layer, Work, Workload
 
 FITTED = (2, 4, 8, 16)
 """Without T=1, where nothing has to be kept between steps."""
@@ -101,7 +101,9 @@ def with_time_steps(seen: Observed, steps: int) -> Observed:
 
     layers = tuple(again(layer) for layer in workload.layers)
     longer = {layer.name: layer.steps for layer in layers}
-    activities = {name: _repeated(a, longer[name]) for name, a in seen.activity.layers.items()}
+    activities = {
+        name: a.over_steps(lambda values, n=longer[name]: mean(values, n)) for name, a in seen.activity.layers.items()
+    }
     work = {
         name: {quantity: mean(values, longer[name]) for quantity, values in quantities.items()}
         for name, quantities in seen.work.items()
@@ -156,13 +158,3 @@ def spike_layers(workload: Workload) -> tuple[Layer, ...]:
 def mean(values: tuple[float, ...], steps: int) -> tuple[float, ...]:
     """The mean of the values, ``steps`` times."""
     return (math.fsum(values) / len(values),) * steps
-
-
-def _repeated(seen: LayerActivity, steps: int) -> LayerActivity:
-    return replace(
-        seen,
-        nonzero_inputs=mean(seen.nonzero_inputs, steps),
-        input_ones=mean(seen.input_ones, steps),
-        active_patches=mean(seen.active_patches, steps),
-        nonzero_outputs=mean(seen.nonzero_outputs, steps),
-    )

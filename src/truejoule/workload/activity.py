@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 
 from truejoule.errors import InputError
 
@@ -56,6 +56,11 @@ class LayerActivity:
             else:
                 merged[field.name] = mine + theirs if field.name == "samples" else mine
         return LayerActivity(**merged)
+
+    def over_steps(self, change: Callable[[tuple[float, ...]], tuple[float, ...]]) -> LayerActivity:
+        """The same layer with every series over time steps changed alike."""
+        series = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: change(values) for name, values in series.items() if isinstance(values, tuple)})
 
     def density(self) -> tuple[float, ...]:
         """Share of non-zero inputs per time step."""

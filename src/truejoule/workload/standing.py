@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from truejoule.workload.activity import Activity, LayerActivity, Work
+from truejoule.workload.activity import Activity, Work
 from truejoule.workload.layer import Layer
 from truejoule.workload.workload import Workload
 
@@ -65,23 +65,13 @@ def held(workload: Workload) -> tuple[Layer, ...]:
 def fitted(workload: Workload, activity: Activity, work: Work) -> tuple[Activity, Work]:
     """Activity and work with as many time steps per layer as the workload has: those of the first steps, or of one step again and again."""
     steps = {layer.name: layer.steps for layer in workload.layers}
-    layers = {name: _fitted(seen, steps[name]) for name, seen in activity.layers.items()}
+    layers = {
+        name: seen.over_steps(lambda values, n=steps[name]: _first(values, n)) for name, seen in activity.layers.items()
+    }
     quantities = {
         name: {quantity: _first(values, steps[name]) for quantity, values in of.items()} for name, of in work.items()
     }
     return Activity(layers, activity.origin), quantities
-
-
-def _fitted(seen: LayerActivity, steps: int) -> LayerActivity:
-    if seen.steps == steps:
-        return seen
-    return replace(
-        seen,
-        nonzero_inputs=_first(seen.nonzero_inputs, steps),
-        input_ones=_first(seen.input_ones, steps),
-        active_patches=_first(seen.active_patches, steps),
-        nonzero_outputs=_first(seen.nonzero_outputs, steps),
-    )
 
 
 def _first(values: tuple[float, ...], steps: int) -> tuple[float, ...]:
