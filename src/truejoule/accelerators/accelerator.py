@@ -89,6 +89,16 @@ class Accelerator(Protocol):
         ...
 
 
+def check_twin(machine: Accelerator, bits: int, instead: str) -> None:
+    """Refuse an ANN twin of a width that no machine has, or of an as-published account; ``instead`` says what to use."""
+    if not 1 <= bits <= 8:
+        raise InputError(
+            "an ANN twin of impossible width", where="ann_twin", got=bits, expected="1 to 8 bits", fix="bits=8"
+        )
+    if machine.as_published:
+        raise InputError("an as-published account has no ANN twin", where=machine.name, fix=instead)
+
+
 def accelerator(name: str | Path, /, **overrides: object) -> Accelerator:
     """A machine from a preset name or a YAML path, with parameters overridden.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from statistics import linear_regression
 
 from truejoule.accelerators.accelerator import Accelerator
 from truejoule.cost import Cost
@@ -73,9 +74,7 @@ def energy_line(machine: Accelerator, seen: Observed, steps: Sequence[int] = FIT
     if len(set(steps)) < 2:
         raise InputError("a line needs two points", where="energy_line", got=tuple(steps), expected="two different T")
     points = tuple((t, energy_j(machine, with_time_steps(seen, t))) for t in sorted(set(steps)))
-    mt, me = sum(t for t, _ in points) / len(points), sum(e for _, e in points) / len(points)
-    slope = sum((t - mt) * (e - me) for t, e in points) / sum((t - mt) ** 2 for t, _ in points)
-    start = me - slope * mt
+    slope, start = linear_regression(*zip(*points, strict=True))
     return EnergyLine(start, slope, points, max(abs(start + slope * t - e) / e for t, e in points))
 
 

@@ -48,18 +48,25 @@ def computed_once(workload: Workload) -> Workload:
     return replace(workload, layers=tuple(once(layer) for layer in workload.layers), activity=None)
 
 
+def standing_layers(workload: Workload) -> frozenset[str]:
+    """Names of the layers with weights that stand still."""
+    return frozenset(layer.name for layer in workload.multiplying if layer.standing)
+
+
 def held(workload: Workload) -> tuple[Layer, ...]:
     """Layers with weights outside the time loop whose sums are needed in several time steps."""
-    found = []
-    for layer in workload.multiplying:
-        front = {layer.name}
-        while front:
-            behind = {e.target for e in workload.edges if e.source in front and not e.recurrent}
-            if any(workload[name].steps > layer.steps for name in behind):
-                found.append(layer)
-                break
-            front = {name for name in behind if not workload[name].multiplies}
-    return tuple(found)
+    return tuple(layer for layer in workload.multiplying if readers(workload, layer))
+
+
+def readers(workload: Workload, source: Layer) -> list[str]:
+    """Layers with more time steps that take the sums of a layer with weights, in the order of the workload."""
+    found: set[str] = set()
+    front = {source.name}
+    while front:
+        behind = {e.target for e in workload.edges if e.source in front and not e.recurrent}
+        found |= {name for name in behind if workload[name].steps > source.steps}
+        front = {name for name in behind - found if not workload[name].multiplies}
+    return [layer.name for layer in workload.layers if layer.name in found]
 
 
 def fitted(workload: Workload, activity: Activity, work: Work) -> tuple[Activity, Work]:

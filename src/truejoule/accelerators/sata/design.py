@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from truejoule.accelerators import mapping as mappings
+from truejoule.accelerators.accelerator import check_twin
 from truejoule.accelerators.image import check_image_bits, with_image_bits
 from truejoule.accelerators.preset import Parameter, Preset, Unit, fill
 from truejoule.accelerators.sata.training_released import ReleasedTraining
@@ -244,16 +245,7 @@ class SATA:
         Scratchpads hold the words of the released ANN run: 72 inputs, 224 weights, 24 B of partial sums. That is far more than an output-stationary
         array uses, and most of the twin's energy; the spiking array's small ones are among its ``alternatives``. Weights and images stay as wide as here.
         """
-        if not 1 <= bits <= 8:
-            raise InputError(
-                "an ANN twin of impossible width", where="ann_twin", got=bits, expected="1 to 8 bits", fix="bits=8"
-            )
-        if self.as_published:
-            raise InputError(
-                "an as-published account has no ANN twin",
-                where=self.name,
-                fix="use sata; eyeriss-2023 is the published ANN",
-            )
+        check_twin(self, bits, "use sata; eyeriss-2023 is the published ANN")
         twin = self.using(
             pe="mac",
             dataflow="output_stationary",

@@ -32,7 +32,7 @@ from typing import Literal
 from truejoule.accelerators.sata.dataflow import Amount, Demand, input_bits, weight_bits
 from truejoule.accelerators.sata.design import Structure
 from truejoule.workload import Layer, Workload
-from truejoule.workload.standing import held
+from truejoule.workload.standing import held, readers
 
 NONE = Amount()
 
@@ -163,9 +163,9 @@ def residual(layer: Layer, workload: Workload, s: Structure) -> Waiting:
     operands = [workload[name] for name in workload.sources(layer.name) if name != "input"]
     still = [x for x in operands if x.steps < layer.steps]
     sums = kept_sums(workload, s)
-    readers = {name: _readers(workload[name], workload) for name in sums}
-    if mine := [name for name in sums if layer.name in readers[name]]:
-        again = [sums[name] for name in mine if layer.name != readers[name][0]]
+    taken_by = {name: readers(workload, workload[name]) for name in sums}
+    if mine := [name for name in sums if layer.name in taken_by[name]]:
+        again = [sums[name] for name in mine if layer.name != taken_by[name][0]]
         share, bits = stored_neurons(workload, s)[1], float(sum(again) * layer.steps)
         return Waiting("membrane memory", 0.0, bits * (1.0 - share), bits * share)
     widths = {"neuron": 1, "sign": 1, "relu": s.input_bits}
@@ -174,17 +174,6 @@ def residual(layer: Layer, workload: Workload, s: Structure) -> Waiting:
     every = one_map * layer.steps
     at_once = one_map if still or s.time_outermost else every
     return Waiting("output buffer" if at_once <= 0.5 * s.output_buffer else "dram", one_map if still else every, every)
-
-
-def _readers(source: Layer, workload: Workload) -> list[str]:
-    """Layers inside the time loop that take the sums of one outside it, in the order of the workload."""
-    found: set[str] = set()
-    front = {source.name}
-    while front:
-        behind = {e.target for e in workload.edges if e.source in front and not e.recurrent}
-        found |= {name for name in behind if workload[name].steps > source.steps}
-        front = {name for name in behind - found if not workload[name].multiplies}
-    return [layer.name for layer in workload.layers if layer.name in found]
 
 
 def beside(workload: Workload, s: Structure) -> dict[str, float]:

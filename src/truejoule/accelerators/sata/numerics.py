@@ -18,6 +18,7 @@ from truejoule.numerics.deployed import Deployed, Tally
 from truejoule.numerics.quantise import Grid, IntegerWeights, integer_weights, known_grid, range_grid
 from truejoule.numerics.slicing import bit_planes
 from truejoule.workload import Layer
+from truejoule.workload.standing import standing_layers
 
 EXACT = 2**24
 """Largest integer up to which float32 holds every one."""
@@ -33,8 +34,7 @@ def deploy(network: Network, structure: Structure, calibration: Iterable[Tensor]
         code = network.codes[layer.name]
         grid = known_grid(code.step, code.bits, code.signed)
         layers[layer.name] = ArrayLayer(layer, integers, grid, structure)
-    standing = {layer.name for layer in network.workload.multiplying if layer.standing}
-    once = standing if structure.standing_input == "once" else ()
+    once = standing_layers(network.workload) if structure.standing_input == "once" else ()
     deployed = Deployed(network, copy.deepcopy(network.module), layers, machine, once)
     deployed.calibrate(list(calibration) or [network.example])
     return deployed

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from truejoule.accelerators import mapping as mappings
+from truejoule.accelerators.accelerator import check_twin
 from truejoule.accelerators.image import check_image_bits, with_image_bits
 from truejoule.accelerators.preset import Parameter, Preset, Unit, fill
 from truejoule.components.coefficient import Coefficient
@@ -206,12 +207,7 @@ class SpikeFlow:
         Images stay as wide as here.
         """
         image = self.structure.image_bits or min(self.structure.input_bits, 8)
-        if not 1 <= bits <= 8:
-            raise InputError(
-                "an ANN twin of impossible width", where="ann_twin", got=bits, expected="1 to 8 bits", fix="bits=8"
-            )
-        if self.as_published:
-            raise InputError("an as-published account has no ANN twin", where=self.name, fix="use spikeflow")
+        check_twin(self, bits, "use spikeflow")
         return replace(
             self,
             name=f"{self.name} ANN twin, {bits} bit",

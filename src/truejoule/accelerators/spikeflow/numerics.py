@@ -20,6 +20,7 @@ from truejoule.numerics.encoding import encode
 from truejoule.numerics.quantise import Grid, IntegerWeights, integer_weights, known_grid, range_grid
 from truejoule.numerics.slicing import bit_planes, row_blocks, windows
 from truejoule.workload import Layer
+from truejoule.workload.standing import standing_layers
 
 CHUNK = 1 << 22
 """Column currents computed at a time: 16 MB of float32 stays near the processor's cache and bounds memory."""
@@ -37,8 +38,7 @@ def deploy(network: Network, structure: Structure, calibration: Iterable[Tensor]
         code = network.codes[layer.name]
         grid = known_grid(code.step, code.bits, code.signed)
         layers[layer.name] = CrossbarLayer(layer, integers, grid, structure, seed)
-    standing = {layer.name for layer in network.workload.multiplying if layer.standing}
-    once = standing if structure.standing_input == "once" else ()
+    once = standing_layers(network.workload) if structure.standing_input == "once" else ()
     deployed = Deployed(network, copy.deepcopy(network.module), layers, machine, once)
     deployed.calibrate(list(calibration) or [network.example])
     return deployed
