@@ -41,6 +41,14 @@ class Form:
         """How many neurons have to be told apart."""
         return int(torch.Size(self.neurons).numel())
 
+    def steps_in(self, shape: tuple[int, ...]) -> int:
+        """Time steps in one call with an input of this shape."""
+        if self.time is None:
+            return 1
+        if not self.flat:
+            return shape[self.time]
+        return self.steps or shape[0] // (self.samples or 1)
+
     def arrange(self, x: Tensor) -> list[Tensor]:
         """Inputs of the calls for ``x`` (T, lanes, neurons)."""
         steps, lanes, _ = x.shape

@@ -119,7 +119,7 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
     )
     restart()
     network = Network(module, example, workload, timing, seen.names, {}, State.of(module, without_reset))
-    watch, widths = Watch(timing.layouts, timing.time_axis == 1), Watched(workload)
+    watch, widths = Watch(timing.layouts, timing.sample_first), Watched(workload)
 
     def look(name: str, step: int, steps: int, input: Tensor, output: Tensor) -> None:
         watch.on_layer(name, step, steps, input, output)
@@ -143,12 +143,16 @@ def _explore(
         seen = trace(module, example, leaves.kinds, forward=forward)
         _require_layers(seen.executions, module)
         told = time_steps is not None or time_axis is not None
-        timing = infer(seen.executions, example, steps, time_axis, leaves.multi_step, forward is not None, told)
-        for execution in seen.executions:
+        axes = frozenset(leaves.time_axes.values())
+        spiking = [e for e in seen.executions if e.op == "neuron"]
+        most = max((leaves.forms[e.name].steps_in(e.input_shape) for e in spiking), default=1)
+        timing = infer(seen.executions, example, steps, time_axis, axes, most, forward is not None, told)
+        for execution in spiking:
             layout = timing.layouts[execution.name]
-            if execution.op == "neuron" and layout.per_call > 1:
-                neuron, cell = leaves.neurons[execution.name], module.get_submodule(execution.path)
-                check_time(cell, execution.name, neuron, execution.input_shape, layout, timing.time_axis)
+            if execution.index == 0:
+                neuron, form = leaves.neurons[execution.name], leaves.forms[execution.name]
+                cell, shape = module.get_submodule(execution.path), execution.input_shape
+                check_time(cell, execution.name, neuron, form, shape, layout, timing.sample_first)
         return leaves, seen, timing
 
     try:
