@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
@@ -121,6 +123,8 @@ def _storage(tensor: Tensor) -> int:
         return id(tensor)
 
 
-def no_tracking() -> Any:
-    """Context in which neither dispatch nor function modes see what we compute ourselves."""
-    return _disable_current_modes()
+@contextmanager
+def no_tracking() -> Iterator[None]:
+    """Context in which neither dispatch nor function modes see what we compute ourselves, hooks included."""
+    with torch._C.DisableTorchFunction(), _disable_current_modes():
+        yield
