@@ -38,8 +38,13 @@ def find_leaves(
 ) -> Leaves:
     """Run once to see which modules keep the shape and hold no layer with weights; ``restart``, then probe those."""
     scout = _Scout(module)
-    with guarded(scout.paths, (x,)), scout.paths.follow(scout.enter, scout.leave), scout:
-        (forward or module)(x)
+    call = forward or module
+    with (
+        guarded(scout.paths, lambda: call(x.clone()), "it is watched"),
+        scout.paths.follow(scout.enter, scout.leave),
+        scout,
+    ):
+        call(x.clone())
     restart()
     found = Leaves()
     done: set[str] = set()

@@ -32,6 +32,8 @@ class Operation:
     dilation: Pair = (1, 1)
     groups: int = 1
     note: str = ""
+    statistics: tuple[Tensor, ...] = ()
+    """Mean, variance, scale and offset of a norm."""
     raw: Tensor | None = None
     """The input as the user passed it, where ``inputs`` holds a padded copy."""
 
@@ -114,8 +116,11 @@ def _addmm(input: Tensor, mat1: Tensor, mat2: Tensor, **_: Any) -> Operation:
     return Operation("linear", (mat1,), mat2.transpose(-1, -2), input)
 
 
-def _norm(input: Tensor, *_: Any, weight: Any = None, **__: Any) -> Operation:
-    return Operation("norm", (input,), _[2] if len(_) > 2 else weight)
+def _norm(
+    input: Tensor, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, *_: Any, **__: Any
+) -> Operation:
+    given = tuple(t for t in (running_mean, running_var, weight, bias) if isinstance(t, Tensor))
+    return Operation("norm", (input,), weight, statistics=given)
 
 
 def _pool(op: Op, one_dimensional: bool) -> Parser:
