@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from truejoule.errors import InputError, TrueJouleError, in_one_line
 from truejoule.network.state import reset
-from truejoule.network.recognise import Operation, first_tensor, recognise, tensors
+from truejoule.network.recognise import Operation, first_tensor, recognise, tensors, value_of, wraps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,6 +205,9 @@ class _Runner(TorchFunctionMode):
             output = answer.squeeze(-2) if title == "conv1d" else answer
             if self._on_layer is not None:
                 self._on_layer(name, step, steps, operation.inputs[0], answer)
+            if any(wraps(argument) for argument in (*args, *kwargs.values())):  # then the module may expect one back
+                wrapped = func(*args, **kwargs)
+                output = wrapped._replace(value=output) if hasattr(wrapped, "_replace") else output
             return output
         if self._on_layer is None:
             return func(*args, **kwargs)
@@ -212,7 +215,8 @@ class _Runner(TorchFunctionMode):
         if operation.op == "relu" or title.endswith("_"):
             before = before.clone()  # it may be overwritten by what we are about to call
         output = func(*args, **kwargs)
-        self._on_layer(name, step, steps, before, output.unsqueeze(-2) if title == "conv1d" else output)
+        result = value_of(output)
+        self._on_layer(name, step, steps, before, result.unsqueeze(-2) if title == "conv1d" else result)
         return output
 
     def _name(self, operation: Operation) -> str | None:
@@ -247,7 +251,10 @@ def as_call(
     name: str, operation: Operation, title: str, original: Callable[[], Tensor], step: int, steps: int, samples: int
 ) -> Call:
     assert operation.weight is not None and operation.op in ("conv", "linear")
-    default = (lambda: original().unsqueeze(-2)) if title == "conv1d" else original
+    def default() -> Tensor:
+        result = value_of(original())
+        return result.unsqueeze(-2) if title == "conv1d" else result
+
     return Call(
         name,
         operation.op,

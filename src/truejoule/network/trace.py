@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from truejoule.network.execution import INPUT, Execution, History, Leaf, Trace, plain_path, strip
-from truejoule.network.interpret import Names, OnCall, Paths, as_call, guarded, named_tensors, weight_identity
-from truejoule.network.outside import ARRAYS, FILLING, NUMBERS, WHY, Outside
+from truejoule.network.interpret import Names, Paths, guarded, named_tensors, weight_identity
+from truejoule.network.outside import FILLING, WHY, Outside
 from truejoule.network.provenance import Origins, Provenance, layers, no_tracking, parameters, union
 from truejoule.network.recognise import (
     COMPARISONS,
@@ -37,14 +37,13 @@ def trace(
     module: nn.Module,
     x: Tensor,
     leaves: dict[str, Leaf],
-    on_call: OnCall | None = None,
     forward: Callable[[Tensor], Any] | None = None,
 ) -> Trace:
     """Run ``module(x)`` once and record every layer; modules in ``leaves`` are not looked into.
 
     ``forward(x)`` is called instead where a function around the module drives it.
     """
-    runner = _Tracer(module, leaves, on_call)
+    runner = _Tracer(module, leaves)
     marked, call = x.clone(), forward or module  # neither the mark nor a change in place may reach the caller's tensor
     runner.origins.mark(marked, {INPUT: 0})
     with (
@@ -71,9 +70,9 @@ def _quiet() -> Iterator[None]:
 
 
 class _Tracer(TorchFunctionMode):
-    def __init__(self, module: nn.Module, leaves: dict[str, Leaf], on_call: OnCall | None) -> None:
+    def __init__(self, module: nn.Module, leaves: dict[str, Leaf]) -> None:
         super().__init__()
-        self.paths, self.leaves, self.on_call = Paths(module), leaves, on_call
+        self.paths, self.leaves = Paths(module), leaves
         # An id names a tensor only while that lives; modules replace their buffers as they run.
         self._alive = [t for _, t in named_tensors(module)]
         self.qualified = {id(t): name for name, t in reversed(list(named_tensors(module)))}
@@ -90,8 +89,7 @@ class _Tracer(TorchFunctionMode):
         self._calls: defaultdict[str, list[str | None]] = defaultdict(list)  # of modules that are one layer
         self._places: defaultdict[str, list[str]] = defaultdict(list)
         self._history = History()
-        self._outside = Outside()
-        self._changed_outside: dict[frozenset[str], Origins] = {}
+        self._outside = Outside(self.origins)
         self._weights: dict[str, str] = {}
         self._prepared: set[str] = set()  # parameters that cannot be told by identity alone
         self._sequence: defaultdict[tuple[str, str], list[str | None]] = defaultdict(list)
@@ -156,7 +154,7 @@ class _Tracer(TorchFunctionMode):
         if self._opaque or title.startswith("lift_fresh"):  # the latter is a step of making a tensor, not a use of it
             return func(*args, **kwargs)
         with no_tracking():
-            self._watch_outside(title, args, kwargs)
+            self._back_from_outside(self._outside.watch(title, args, kwargs))
             operation = recognise(title, args, kwargs)
             self._judge_comparison(title, args, kwargs)
             name, sources = self._identify(title, operation)
@@ -165,21 +163,15 @@ class _Tracer(TorchFunctionMode):
                 operation, title = None, "matmul"
             output = func(*args, **kwargs)
             with no_tracking():
-                if self._outside and title in FILLING:
-                    self._come_back(output)
-                elif operation is None:
+                if title in FILLING:
+                    self._back_from_outside(self._outside.back(output))
+                if operation is None:
                     self._unrecognised(title, args, kwargs, output)
             return output
         before = (
             operation.inputs[0].detach().clone() if operation.op in ("relu", "add", "sign") else operation.inputs[0]
         )
-        if operation.multiplies and self.on_call is not None:
-            index = self._counts[name]
-            with no_tracking():
-                answer = self.on_call(as_call(name, operation, title, lambda: func(*args, **kwargs), index, 1, 0))
-            output = answer.squeeze(-2) if title == "conv1d" else answer
-        else:
-            output = func(*args, **kwargs)
+        output = func(*args, **kwargs)
         with no_tracking():
             result = first_tensor(output)
             assert result is not None
@@ -258,32 +250,6 @@ class _Tracer(TorchFunctionMode):
             self._by_key[key] = name
         return self._by_key[key]
 
-    # values that leave torch
-
-    def _watch_outside(self, title: str, args: Any, kwargs: Any) -> None:
-        if title in ARRAYS or title in NUMBERS:
-            sources = layers(self.origins.of(args[0]))
-            if set(sources) - {INPUT}:
-                self._outside.left(title, args[0], sources)
-        elif self._outside:
-            for tensor in tensors((args, kwargs)):
-                if self.origins.unseen(tensor):
-                    self._come_back(tensor)
-
-    def _come_back(self, tensor: Any) -> None:
-        if not isinstance(tensor, Tensor) or layers(self.origins.of(tensor)):
-            return
-        found = self._outside.back(tensor)
-        if found == "unknown":
-            latest = frozenset(self._outside.latest)
-            if latest not in self._changed_outside:  # once is enough to refuse, however many pieces come back
-                self.origins.mark(tensor, self._outside.latest)
-                self._host("outside torch", [tensor], tensor, WHY)
-                self._changed_outside[latest] = self.origins.of(tensor)
-            self.origins.mark(tensor, self._changed_outside[latest])
-        elif found:
-            self.origins.mark(tensor, found)
-
     # what has no hardware meaning
 
     def _judge_comparison(self, title: str, args: Any, kwargs: Any) -> None:
@@ -329,6 +295,11 @@ class _Tracer(TorchFunctionMode):
             self.origins.mark(result, {name: self._counts[name] - 1})
         else:
             self._refuse("where", "a choice between values that depends on the data", result)
+
+    def _back_from_outside(self, changed: Tensor | None) -> None:
+        if changed is not None:
+            self._host("outside torch", [changed], changed, WHY)
+            self._outside.known_as(self.origins.of(changed))
 
     def _host(self, title: str, operands: list[Tensor], result: Tensor, why: str) -> None:
         sources = tuple(layers(self.origins.of(t)) for t in operands)
