@@ -65,11 +65,11 @@ class Network:
 
     def split(self, name: str, x: Tensor) -> Tensor:
         """Input or output of one call of a layer as ``(steps, N, ...)``."""
-        return self.timing.layouts[name].split(x, self.timing.time_axis == 1)
+        return self.timing.layouts[name].split(x, self.timing.sample_first)
 
     def join(self, name: str, x: Tensor) -> Tensor:
         """The inverse of ``split``."""
-        return self.timing.layouts[name].join(x, self.timing.time_axis == 1)
+        return self.timing.layouts[name].join(x, self.timing.sample_first)
 
     def run(
         self,
@@ -125,7 +125,7 @@ class Network:
     def recorder(self) -> ActivityRecorder:
         """A fresh recorder of activity; its ``on_layer`` goes into ``run``."""
         layers = {layer.name: layer for layer in self.workload.layers}
-        return ActivityRecorder(layers, self.timing.layouts, self.codes, self.timing.time_axis == 1)
+        return ActivityRecorder(layers, self.timing.layouts, self.codes, self.timing.sample_first)
 
     def weights(self) -> dict[str, Tensor]:
         """Effective weights of every layer, as the module passes them: quantised, normalised or binarised if it does so."""

@@ -121,7 +121,7 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
     )
     restart()
     network = Network(module, example, workload, timing, seen.names, {}, State.of(module, without_reset))
-    watch, widths = Watch(timing.layouts, timing.time_axis == 1), Watched(workload)
+    watch, widths = Watch(timing.layouts, timing.sample_first), Watched(workload)
 
     def look(name: str, step: int, steps: int, input: Tensor, output: Tensor) -> None:
         watch.on_layer(name, step, steps, input, output)
@@ -146,12 +146,16 @@ def _explore(
         _require_layers(seen.executions, module)
         check_places(seen.executions)
         told = time_steps is not None or time_axis is not None
-        timing = infer(seen.executions, example, steps, time_axis, leaves.multi_step, forward is not None, told)
-        for execution in seen.executions:
+        axes = frozenset(leaves.time_axes.values())
+        spiking = [e for e in seen.executions if e.op == "neuron"]
+        most = max((leaves.forms[e.path].steps_in(e.input_shape) for e in spiking), default=1)
+        timing = infer(seen.executions, example, steps, time_axis, axes, most, forward is not None, told)
+        for execution in spiking:
             layout = timing.layouts[execution.name]
-            if execution.op == "neuron" and layout.per_call > 1:
-                neuron, cell = leaves.neurons[execution.path], module.get_submodule(execution.path)
-                check_time(cell, execution.name, neuron, execution.input_shape, layout, timing.time_axis)
+            if execution.index == 0:
+                neuron, form = leaves.neurons[execution.path], leaves.forms[execution.path]
+                cell, shape = module.get_submodule(execution.path), execution.input_shape
+                check_time(cell, execution.name, neuron, form, shape, layout, timing.sample_first)
         return leaves, seen, timing
 
     try:
