@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from truejoule.errors import InputError
 from truejoule.network.checks import check_arguments, check_executions, check_finite, check_places
 from truejoule.network.execution import INPUT, Execution, Trace
-from truejoule.network.interpret import named_tensors
+from truejoule.network.interpret import Names, interpret, named_tensors
 from truejoule.network.leaves import Leaves, check_time, find_leaves
 from truejoule.network.network import Network, evaluating, same_outputs, stepper
 from truejoule.network.precision import weight_precision
 from truejoule.network.provenance import clear
 from truejoule.network.recognise import FINAL_ONLY
+from truejoule.network.resized import Resized, Size, Sizes
 from truejoule.network.standing import Watch
 from truejoule.network.state import METHODS, State, reset
 from truejoule.network.timing import Layout, Timing, infer, sample_shape
@@ -146,10 +147,14 @@ def _explore(
         _require_layers(seen.executions, module)
         check_places(seen.executions)
         told = time_steps is not None or time_axis is not None
-        axes = frozenset(leaves.time_axes.values())
-        spiking = [e for e in seen.executions if e.op == "neuron"]
-        most = max((leaves.forms[e.path].steps_in(e.input_shape) for e in spiking), default=1)
-        timing = infer(seen.executions, example, steps, time_axis, axes, most, forward is not None, told)
+        spiking = [e for e in seen.executions if e.op == "neuron" and e.path in leaves.forms]
+
+        def sizes(x: Tensor) -> Sizes:
+            restart()
+            return _sizes(module, x, seen.names, forward)
+
+        resized = Resized(example, sizes)
+        timing = infer(seen.executions, example, steps, time_axis, leaves.forms, resized, forward is not None, told)
         for execution in spiking:
             layout = timing.layouts[execution.name]
             if execution.index == 0:
@@ -174,6 +179,17 @@ def _explore(
             raise  # otherwise it may be a module that takes one step of the example
     steps = int(example.shape[time_axis]) if time_axis is not None else int(time_steps or 1)
     return attempt(stepper(module, Timing(0, steps, time_axis, {}, True)), steps)
+
+
+def _sizes(module: nn.Module, x: Tensor, names: Names, forward: Callable[[Tensor], Any] | None) -> Sizes:
+    found: dict[str, Size] = {}
+
+    def look(name: str, step: int, steps: int, input: Tensor, output: Tensor) -> None:
+        shape = found[name].shape if name in found else tuple(input.shape)
+        found[name] = Size(step + 1, shape)
+
+    interpret(module, (x.clone(),), names=names, on_layer=look, forward=forward)
+    return found
 
 
 def _require_layers(executions: Sequence[Execution], module: nn.Module) -> None:
