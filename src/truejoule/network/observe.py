@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from truejoule.errors import InputError
 from truejoule.network.checks import check_arguments, check_executions, check_finite, check_places
 from truejoule.network.execution import INPUT, Execution, Trace
-from truejoule.network.interpret import Names, interpret, named_tensors
+from truejoule.network.interpret import ForwardFailed, Names, interpret, named_tensors
 from truejoule.network.leaves import Leaves, check_time, find_leaves
 from truejoule.network.network import Network, evaluating, same_outputs, stepper
 from truejoule.network.precision import weight_precision
@@ -174,11 +174,19 @@ def _explore(
                 got=time_steps,
                 expected=f"{timing.steps}, as seen in the forward pass",
             )
-    except InputError:
+    except InputError as error:
         if time_axis is None or time_steps == 1:
             raise  # otherwise it may be a module that takes one step of the example
+        whole = error
+    else:
+        whole = None
     steps = int(example.shape[time_axis]) if time_axis is not None else int(time_steps or 1)
-    return attempt(stepper(module, Timing(0, steps, time_axis, {}, True)), steps)
+    try:
+        return attempt(stepper(module, Timing(0, steps, time_axis, {}, True)), steps)
+    except ForwardFailed:
+        if whole is not None and not isinstance(whole, ForwardFailed):
+            raise whole from None  # it takes the whole example, and only that
+        raise
 
 
 def _sizes(module: nn.Module, x: Tensor, names: Names, forward: Callable[[Tensor], Any] | None) -> Sizes:

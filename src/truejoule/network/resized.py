@@ -87,7 +87,10 @@ def find_axis(
         if other is None:
             moved.append(None)
             continue
-        if steps_in(other[1]) != steps or (other[1] == runs and example.shape[axis] >= steps):
+        size, sizes = other
+        per_frame, rest = divmod(steps, int(example.shape[axis]))
+        follows = not rest and steps_in(sizes) == per_frame * size != steps  # not only fewer, as where a confident network stops early
+        if follows or (sizes == runs and example.shape[axis] >= steps):
             return axis
         moved.append(axis)
     if moved == [None, 1] and int(example.shape[0]) == steps:

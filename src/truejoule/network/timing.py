@@ -194,7 +194,7 @@ class _Chooser:
         form = self.neurons.get(execution.name)
         if form is not None:
             wanted = "batch" if form.time is None else "flat" if form.flat else "time"
-            kinds &= {wanted}
+            kinds = kinds & {wanted} or kinds  # a neuron that takes it otherwise is refused by its name
         if len(kinds) > 1:
             kinds = self._with_other_samples(execution, kinds)
         if len(kinds) > 1:  # (N, T, ...), or T of something else in each sample: as the layers before
