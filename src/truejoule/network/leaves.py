@@ -62,8 +62,13 @@ def find_leaves(
 ) -> Leaves:
     """Run once to see which modules keep the shape and hold no layer with weights; ``restart``, then probe those."""
     scout = _Scout(module)
-    with guarded(scout.paths, (x,)), scout.paths.follow(scout.enter, scout.leave), scout:
-        (forward or module)(x)
+    call = forward or module
+    with (
+        guarded(scout.paths, lambda: call(x.clone()), "it is watched"),
+        scout.paths.follow(scout.enter, scout.leave),
+        scout,
+    ):
+        call(x.clone())
     restart()
     search = _Search(module, {path: shape for path, shape in scout.candidates.items() if path not in scout.busy})
     found, done = Leaves(), set[str]()

@@ -158,11 +158,6 @@ def _transfers(
             elements = layer.inputs if source == "input" else workload[source].outputs
             width = input_bits(layer, structure) if source == "input" and layer.multiplies else bits[source]
             found.append(Transfer(start, layer.name, elements, width, _hops(where.get(start), where[end], side)))
-    found += [
-        f"{layer.name} ({layer.note or layer.op}) runs on the host and is not costed"
-        for layer in workload.layers
-        if layer.op == "host"
-    ]
     return tuple(found)
 
 
