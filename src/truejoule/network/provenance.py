@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
@@ -64,6 +66,15 @@ class Provenance(TorchDispatchMode):
             return self.of(tensor._base)
         return found or {}
 
+    def unseen(self, tensor: Tensor) -> bool:
+        """Whether a tensor was neither there before the run nor made by anything we saw."""
+        return (
+            id(tensor) not in self._parameters
+            and tensor._base is None
+            and not hasattr(tensor, _ATTRIBUTE)
+            and _storage(tensor) not in self._written
+        )
+
     def of_all(self, tree: Any) -> Origins:
         return union(self.of(t) for t in tensors(tree))
 
@@ -74,6 +85,8 @@ class Provenance(TorchDispatchMode):
         result = func(*args, **kwargs)
         if packet.endswith("_") and not packet.startswith("_") and args and isinstance(args[0], Tensor):
             self._write(args[0], origins if packet != "copy_" else self.of_all(args[1:]), packet)
+            return result
+        if packet == "lift_fresh":  # made from Python or numpy data: stays unseen, until somebody says where it comes from
             return result
         for tensor in tensors(result):
             if id(tensor) not in self._parameters:
@@ -121,6 +134,8 @@ def _storage(tensor: Tensor) -> int:
         return id(tensor)
 
 
-def no_tracking() -> Any:
-    """Context in which neither dispatch nor function modes see what we compute ourselves."""
-    return _disable_current_modes()
+@contextmanager
+def no_tracking() -> Iterator[None]:
+    """Context in which neither dispatch nor function modes see what we compute ourselves, hooks included."""
+    with torch._C.DisableTorchFunction(), _disable_current_modes():
+        yield
