@@ -21,6 +21,9 @@ class NotElementwise(Exception):  # noqa: N818 - internal signal, never leaves t
 class Lanes:
     """A module as a function of scalar sequences: every lane of a (1, P) tensor is an independent trial."""
 
+    longest = 50
+    """Time steps of the longest sequence that is tried."""
+
     def __init__(self, module: nn.Module) -> None:
         # One copy is kept clean, so that probing can never touch the user's module.
         self._clean = fresh_copy(module)

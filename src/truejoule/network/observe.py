@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from truejoule.errors import InputError
 from truejoule.network.checks import check_arguments, check_executions, check_finite
 from truejoule.network.execution import INPUT, Execution, Trace
+from truejoule.network.functional import find_functional
 from truejoule.network.interpret import named_tensors
 from truejoule.network.leaves import Leaves, check_time, find_leaves
 from truejoule.network.network import Network, evaluating, same_outputs, stepper
@@ -133,7 +134,10 @@ def _explore(
         restart()
         leaves = find_leaves(module, example, restart, forward)
         restart()
-        seen = trace(module, example, leaves.kinds, forward=forward)
+        functional = find_functional(module, example, leaves.kinds, forward)
+        restart()
+        seen = trace(module, example, leaves.kinds, forward=forward, functional=functional)
+        leaves.neurons.update(seen.neurons)
         _require_layers(seen.executions, module)
         told = time_steps is not None or time_axis is not None
         timing = infer(seen.executions, example, steps, time_axis, leaves.multi_step, forward is not None, told)

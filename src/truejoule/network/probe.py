@@ -12,6 +12,7 @@ from truejoule.errors import InputError
 from truejoule.network.constants import equality, gain_of, round_to, threshold_attribute
 from truejoule.network.lanes import Lanes, NotElementwise, NotMonotone, onset
 from truejoule.network.predict import predict
+from truejoule.network.replay import Replay
 from truejoule.network.state import METHODS
 from truejoule.workload import Neuron
 
@@ -73,6 +74,14 @@ def probe(module: nn.Module, *, where: str = "") -> Neuron | None:
         raise UnknownNeuron(f"a larger input gives fewer spikes (around {error.args[0]:g})", where) from error
 
 
+def measured(lanes: Lanes | Replay, constants: nn.Module, where: str) -> Neuron | None:
+    """As ``probe``, for what is not a module; ``constants`` holds the numbers it is made of as attributes."""
+    try:
+        return _measure(lanes, constants, where) if _remembers(lanes) else None
+    except NotMonotone as error:
+        raise UnknownNeuron(f"a larger input gives fewer spikes (around {error.args[0]:g})", where) from error
+
+
 def elementwise(module: nn.Module, x: Tensor) -> Tensor | None:
     """Answer of a stateless module to a row of scalars, shape (P,); ``None`` if it does not take one."""
     try:
@@ -81,7 +90,7 @@ def elementwise(module: nn.Module, x: Tensor) -> Tensor | None:
         return None
 
 
-def _remembers(lanes: Lanes) -> bool:
+def _remembers(lanes: Lanes | Replay) -> bool:
     """Whether the first input changes the second answer."""
     x = torch.cat([-_sizes(), torch.zeros(1), _sizes()])
     alone, outputs = lanes.last(x), [lanes.last(a, x) for a in (0.0, 0.3, 0.9, 1.7, 30.0, -0.9)]
@@ -105,7 +114,7 @@ def _sizes() -> Tensor:
     return torch.cat([torch.logspace(-3, 3, 300), torch.linspace(0.01, 4, 300)])
 
 
-def _measure(lanes: Lanes, module: nn.Module, where: str) -> Neuron:
+def _measure(lanes: Lanes | Replay, module: nn.Module, where: str) -> Neuron:
     answers = lanes.last(torch.cat([torch.linspace(-4, 4, 801), torch.logspace(-3, 4, 500)]))
     odd = answers[(answers < 0) | (answers != answers.round())]
     if odd.numel():
@@ -143,7 +152,7 @@ def _measure(lanes: Lanes, module: nn.Module, where: str) -> Neuron:
     return neuron
 
 
-def _most_spikes(lanes: Lanes, at: float) -> int:
+def _most_spikes(lanes: Lanes | Replay, at: float) -> int:
     counts = lanes.last(at * torch.cat([torch.arange(1, 65) + 0.5, torch.tensor([1e3, 1e4])]))
     return max(1, int(counts.max()))
 
@@ -191,10 +200,11 @@ def _with_reset(neuron: Neuron, carried: object, at: float, scale: float, module
     return neuron  # verification will say what is wrong
 
 
-def _verify(neuron: Neuron, lanes: Lanes, where: str, at: float) -> None:
+def _verify(neuron: Neuron, lanes: Lanes | Replay, where: str, at: float) -> None:
     """Random inputs over 50 steps: the record must predict every spike that rounding cannot decide."""
     generator = torch.Generator().manual_seed(0)
-    steps, width = 50, 384
+    steps = lanes.longest
+    width = 384 * (50 // steps)
     scales = torch.tensor([0.3, 0.7, 1.5, 4.0]).repeat(width // 8)
     smooth = torch.randn(steps, width // 2, generator=generator) * scales * at + 0.2 * at
     lattice = torch.randint(-3, 9, (steps, width // 2), generator=generator) * (at / 4)

@@ -222,21 +222,6 @@ RECOGNISED: Mapping[str, Parser] = {
 }  # fmt: skip
 """torch function name → reader of its arguments, which answers ``None`` where the call means nothing for hardware."""
 
-COMPARISONS = frozenset(
-    """
-    __eq__ __ge__ __gt__ __le__ __lt__ __ne__ __rgt__ eq ge greater greater_equal gt heaviside le less
-    less_equal lt ne
-    """.split()
-)
-
-USES = frozenset(
-    """
-    float to double half type type_as int long masked_fill masked_fill_ masked_scatter __setitem__
-    add add_ sub __add__ __radd__ __sub__ __rsub__
-    """.split()
-)
-"""What turns the result of a comparison into data."""
-
 PRODUCTS = frozenset(
     """
     __div__ __imul__ __itruediv__ __mul__ __rdiv__ __rmul__ __rtruediv__ __truediv__ div div_ divide mul mul_
