@@ -53,6 +53,11 @@ class Group:
         """Time step to which an operation at this place of the tape belongs."""
         return next((t for t, end in enumerate(self.ends) if index <= end), len(self.ends) - 1)
 
+    def still(self, nodes: list[Node]) -> set[int]:
+        """Inputs that are the same tensor in several time steps."""
+        read = [p for end in self.ends for p in nodes[end].parents if p not in self.analog]
+        return {p for p in read if read.count(p) > 1}
+
     def step_of_root(self, root: int) -> int:
         return self.ends.index(self.keys[root])
 
@@ -86,10 +91,14 @@ def _grouped(nodes: list[Node], binary: dict[int, frozenset[int]]) -> list[Group
     """Two comparisons share a membrane if the later one reads a value of the earlier one and new input of the same layer."""
     group_of: dict[int, Group] = {}
     owner: dict[int, int] = {}
+    read: dict[int, int] = {}  # layer → the comparison that read it first
     groups: list[Group] = []
     for root in sorted(r for n, roots in binary.items() for r in roots if r == n):
         fresh, leaves, hits, use = _behind(nodes, root, binary, owner)
         newest = max(leaves, default=None)
+        again = not fresh and newest in read  # another look at what was compared before
+        twice = sum(newest in nodes[n].parents for n in (root, *fresh)) > 1  # as state and as input
+        hits |= {read[leaf] for leaf in leaves if leaf in read and (leaf != newest or again or twice)}
         site = nodes[newest].site if newest is not None else None
         mine = [group_of[h] for h in sorted(hits, reverse=True) if newest is None or group_of[h].site == site]
         through = [h for leaf in leaves for h in _hidden(nodes, leaf, binary, owner) if group_of[h].site == site]
@@ -100,10 +109,12 @@ def _grouped(nodes: list[Node], binary: dict[int, frozenset[int]]) -> list[Group
         group.lost |= bool(through) and not mine
         group.roots.append(root)
         group.analog |= fresh
-        group.keys[root] = use if use else max((group.keys[h] for h in hits if h in group.keys), default=root)
+        earlier = max((group.keys[h] for h in hits if h in group.keys), default=root)
+        group.keys[root] = use if use and not again else earlier
         group_of[root] = group
-        for node in fresh:
-            owner[node] = root
+        owner.update(dict.fromkeys(fresh, root))
+        for leaf in leaves:
+            read.setdefault(leaf, root)
     return groups
 
 

@@ -16,7 +16,7 @@ from truejoule.network.inline import Inline, Place, Role
 from truejoule.network.probe import UnknownNeuron, measured
 from truejoule.network.recognise import THRESHOLD
 from truejoule.network.replay import NotReplayable, Replay
-from truejoule.network.tape import Constant, Node, Tape, record
+from truejoule.network.tape import Constant, Tape, record
 from truejoule.workload import Neuron, NotUnderstood
 from truejoule.workload.layer import Op
 
@@ -123,28 +123,40 @@ def _lost(flow: _Flow, comparisons: Comparisons) -> list[NotUnderstood]:
 def _settle(flow: _Flow, comparisons: Comparisons, group: Group, found: Functional) -> None:
     if not any(root in flow.live for root in group.roots):
         return  # bookkeeping
-    path = flow.place(group.roots[0]).path
     try:
-        region = _Region(flow, comparisons, group)
-        drives, results = region.drives(), region.results()
-        replay, still = region.replay(drives, results)
-        what = _what(replay, len(results), region)
-        written, inside = Written(*what, _common([flow.place(n).path for n in region.inside])), region.inside
-        roles = _roles(flow, len(found.layers), drives, results, inside) if written.op is not None else {}
+        written, region, roles = _understood(flow, comparisons, group, len(found.layers))
     except _Refused as refusal:
-        if region_is_plain_sign(flow, group):
-            return  # seen by name
-        found.refused.append(NotUnderstood(path or "forward", "threshold", f"{THRESHOLD}: {refusal}"))
+        if not _is_plain_sign(flow, group):
+            path = flow.place(group.roots[0]).path or "forward"
+            found.refused.append(NotUnderstood(path, "threshold", f"{THRESHOLD}: {refusal}"))
         return
-    if written.op == "sign" and region_is_plain_sign(flow, group) and len(inside) == len(group.roots):
+    if written.op == "sign" and _is_plain_sign(flow, group) and len(region.inside) == len(group.roots):
         return
-    del still
-    flow.taken |= inside
+    flow.taken |= region.inside
     found.layers.append(written)
-    found.inline.add(roles, _internal(flow, inside))
+    found.inline.add(roles, _internal(flow, region.inside))
 
 
-def region_is_plain_sign(flow: _Flow, group: Group) -> bool:
+def _understood(
+    flow: _Flow, comparisons: Comparisons, group: Group, number: int
+) -> tuple[Written, _Region, dict[Place, list[Role]]]:
+    """An input that is the same tensor in every step may be read first for the state and last for the step, or not."""
+    problem = _Refused("")
+    for state_first in (False, True):
+        try:
+            region = _Region(flow, comparisons, group, state_first)
+            drives, results = region.drives(), region.results()
+            op, neuron, note = _what(region.replay(drives, results), region)
+            written = Written(op, neuron, note, _common([flow.place(n).path for n in region.inside]))
+            return written, region, _roles(flow, number, drives, results, region.inside) if op else {}
+        except _Refused as error:
+            problem = problem if state_first else error
+            if not group.still(flow.nodes):
+                break
+    raise problem
+
+
+def _is_plain_sign(flow: _Flow, group: Group) -> bool:
     """``torch.sign`` alone is a layer of its own name."""
     return all(flow.place(r).title in ("sign", "sign_", "sgn") for r in group.roots)
 
@@ -152,21 +164,28 @@ def region_is_plain_sign(flow: _Flow, group: Group) -> bool:
 class _Region:
     """The operations of one group, from where its input enters to where its answers leave."""
 
-    def __init__(self, flow: _Flow, comparisons: Comparisons, group: Group) -> None:
+    def __init__(self, flow: _Flow, comparisons: Comparisons, group: Group, state_first: bool) -> None:
         self.flow, self.nodes, self.group, self.binary = flow, flow.nodes, group, comparisons.binary
+        self.still, self.state_first = group.still(flow.nodes), state_first
         if group.lost:
             raise _Refused("its state passes through an operation that is not elementwise")
         roots = set(group.roots)
         self.steps = len(group.ends)
+        self._operations = {*group.analog, *group.roots}
         self.own: dict[int, int] = {}  # answers of one time step
+        self.answers: set[int] = set()  # and those of several
         for index, made_of in comparisons.binary.items():
-            steps = {group.step_of_root(r) for r in made_of} if made_of <= roots else set()
-            if len(steps) == 1:
-                self.own[index] = steps.pop()
+            if made_of <= roots:
+                self.answers.add(index)
+                steps = {group.step_of_root(r) for r in made_of}
+                if len(steps) == 1:
+                    self.own[index] = steps.pop()
+        needed = set(closure(self.nodes, roots, set())[0])
+        self.counts = {i for i in self.answers if i not in self.own and i in needed}  # spikes remembered as such
         self.fresh = self._fresh()
         self.memory = {n for n in group.analog if n not in self.fresh}
         self.tail = self._tail()
-        self.inside = {*group.analog, *self.own, *self.tail}
+        self.inside = {*group.analog, *self.own, *self.counts, *self.tail}
 
     def _fresh(self) -> dict[int, int]:
         """Values that depend on the input of one time step only → that step."""
@@ -176,33 +195,40 @@ class _Region:
             for parent in self.nodes[index].parents:
                 if parent in self.group.analog:
                     steps.add(fresh.get(parent, -1))
-                elif parent in self.own:
+                elif parent in self.answers:
                     steps.add(-1)
                 else:
-                    steps.add(self.group.step(index))
+                    steps.add(self._step(parent, index))
             if len(steps) == 1 and -1 not in steps:
                 fresh[index] = steps.pop()
         return fresh
 
+    def _step(self, leaf: int, reader: int) -> int:
+        """Time step for which an operation reads a value of a layer."""
+        if leaf not in self.still:
+            return self.group.step(min(c for c in self.flow.consumers[leaf] if c in self._operations))
+        step = self.group.step(reader)
+        return step - 1 if self.state_first and step and reader < self.group.ends[step] else step
+
     def _tail(self) -> set[int]:
         """What is made of the membrane or of answers together with the membrane: a last reset, a gate by hand."""
-        tail: set[int] = set()
+        tail, beside = set[int](), set[int]()  # beside: functions of what is compared, for nothing but this
+        comparands = {p for r in self.group.roots for p in self.nodes[r].parents if p not in self.answers}
         known = self.memory if self.steps > 1 else set()
+        here = {*self.memory, *self.group.analog, *comparands}
         sites = {self.nodes[p].site for n in self.group.analog for p in self.nodes[n].parents} | {self.group.site}
-        comparands = {p for r in self.group.roots for p in self.nodes[r].parents if p not in self.own}
         for node in self.nodes[self.group.roots[0] :]:
-            if node.kind != "point" or node.index in self.group.analog or node.index in self.own:
+            index, parents = node.index, node.parents
+            if node.kind != "point" or index in self.group.analog or index in self.answers:
                 continue
-            parents = node.parents
+            if all(p in here or p in beside for p in parents):
+                beside.add(index)
             starts = any(p in known or p in tail for p in parents) or (
-                self.steps == 1
-                and any(p in self.own for p in parents)
-                and any(p in comparands or p in self.group.analog for p in parents)
+                any(p in self.own for p in parents) and any(p in here or p in beside for p in parents)
             )
-            rest = [p for p in parents if not (p in known or p in tail or p in self.own or p in self.group.analog)]
-            foreign = any(p in self.binary and p not in self.own for p in rest)
-            if starts and not foreign and all(p in comparands or self.nodes[p].site in sites for p in rest):
-                tail.add(node.index)
+            rest = [p for p in parents if not (p in here or p in beside or p in tail or p in self.answers)]
+            if starts and all(p not in self.binary and self.nodes[p].site in sites for p in rest):
+                tail.add(index)
         return tail
 
     # where the input enters
@@ -235,7 +261,7 @@ class _Region:
             for parent in self.nodes[index].parents:
                 inner = parent in self.group.analog
                 if (inner and self.fresh.get(parent) == step) or (
-                    not inner and parent not in self.own and self.group.step(index) == step
+                    not inner and parent not in self.answers and self._step(parent, index) == step
                 ):
                     entering.add(parent)
         if not entering:
@@ -274,9 +300,7 @@ class _Region:
     def _in_first_step(self, index: int) -> bool:
         if index in self.group.analog:
             return self.fresh.get(index) == 0
-        return any(
-            self.group.step(c) == 0 for c in self.flow.consumers[index] if c in self.group.analog or c in self.group.roots
-        )
+        return any(self._step(index, c) == 0 for c in self.flow.consumers[index] if c in self._operations)
 
     # where its answers leave
 
@@ -296,8 +320,7 @@ class _Region:
             elif not leaving and self.steps == 1:
                 leaving = [i for i in self.tail if self.flow.leaving(i, self.inside)]
             results.append(leaving or [min(r for r in self.group.roots if self.group.step_of_root(r) == step)])
-        self.several = any(len(r) > 1 for r in results)
-        self.all_results = results
+        self.several = results
         return [r[0] for r in results]
 
     def _needed(self, index: int) -> bool:
@@ -310,22 +333,22 @@ class _Region:
     def _around(self, step: int) -> set[int]:
         """What may use an answer without making it data."""
         same = {i for i, at in self.own.items() if at == step}
-        return {*same, *self.group.analog, *self.tail, *self.group.roots}
+        return {*same, *self.counts, *self.group.analog, *self.tail, *self.group.roots}
 
-    def replay(self, drives: list[list[int]], results: list[int]) -> tuple[Replay, set[int]]:
-        every = [d for step in drives for d in step]
-        still = {d for d in every if every.count(d) > 1}
-        targets = [i for step in self.all_results for i in step]
-        program, others = closure(self.nodes, targets, set(every))
+    def replay(self, drives: list[list[int]], results: list[int]) -> Replay:
+        """The program from ``drives`` to ``results``."""
+        every = {d for step in drives for d in step}
+        program, others = closure(self.nodes, [i for step in self.several for i in step], every)
         if others:
             raise _Refused("more than its own input and state enter it")
-        inside = [self.nodes[i] for i in program]
-        replay = Replay(inside, drives, results, self.group.ends, dict.fromkeys(still))
-        if self.several:
-            _require_equal(replay, self.all_results)
+        reading = [(d, n) for n in program for d in self.nodes[n].parents if d in self.still and d in every]
+        uses = {(d, n): self._step(d, n) for d, n in reading}
+        replay = Replay([self.nodes[i] for i in program], drives, results, uses)
+        if max(map(len, self.several)) > 1:
+            _require_equal(replay, self.several)
         upstream = closure(self.nodes, every, set())[0]
-        self.inside = {*program, *self.own, *self.tail, *self.memory} - set(upstream)
-        return replay, still
+        self.inside = {*program, *self.own, *self.counts, *self.tail, *self.memory} - set(upstream)
+        return replay
 
 
 def _require_equal(replay: Replay, results: list[list[int]]) -> None:
@@ -334,7 +357,7 @@ def _require_equal(replay: Replay, results: list[list[int]]) -> None:
         base = replay.run(x)
         for pick in range(1, max(len(r) for r in results)):
             other = Replay(
-                replay.nodes, replay.drives, [r[min(pick, len(r) - 1)] for r in results], replay.ends, replay.still
+                replay.nodes, replay.drives, [r[min(pick, len(r) - 1)] for r in results], replay.uses
             )
             if not torch.equal(base, other.run(x)):
                 raise _Refused("more than one value of it becomes data")
@@ -345,16 +368,16 @@ def _require_equal(replay: Replay, results: list[list[int]]) -> None:
 # what it is
 
 
-def _what(replay: Replay, steps: int, region: _Region) -> tuple[Op | None, Neuron | None, str]:
+def _what(replay: Replay, region: _Region) -> tuple[Op | None, Neuron | None, str]:
     try:
-        if steps == 1:
+        if region.steps == 1:
             if any(t not in region.flow.live for t in region.tail):
                 raise _Refused("one time step does not show what it remembers; read the network with two steps or more")
             return _stateless(lambda x: replay.run(x.unsqueeze(0))[0])
         _require_sum(replay)
         neuron = measured(replay, replay.constants(), "a neuron in the forward pass")
         if neuron is None:
-            return _stateless(lambda x: replay.run(x.expand(steps, -1))[-1])
+            return _stateless(lambda x: replay.run(x.expand(replay.longest, -1))[-1])
         return "neuron", neuron, ""
     except NotReplayable as error:
         raise _Refused(str(error)) from error
@@ -435,7 +458,7 @@ def _roles(
             roles[calls[at].place].append(Role(layer, "drive", calls[at].before.index(drive), k == 0))
         at, role = _seen(flow, layer, result)
         roles[calls[at].place].append(role)
-        begin = at if drives.count(entering) > 1 else 0
+        begin = at + 1 if drives.count(entering) > 1 else 0
     return roles
 
 
@@ -452,4 +475,3 @@ def _seen(flow: _Flow, layer: int, result: int) -> tuple[int, Role]:
     raise _Refused("its output is not seen by any torch call")
 
 
-__all__ = ["Functional", "Node", "Written", "find_functional"]

@@ -26,14 +26,13 @@ class Replay:
     nodes : the operations in order; every operand is a drive, an earlier node or a constant.
     drives : per time step, the nodes that hold the input of this step; their values are added.
     results : per time step, the node that holds the output.
-    ends : per time step, the last node that belongs to it; tells the uses of an input that is the same in every step.
+    uses : for an input that is the same tensor in every step: (it, the operation that reads it) → the step it is read for.
     """
 
     nodes: Sequence[Node]
     drives: Sequence[Sequence[int]]
     results: Sequence[int]
-    ends: Sequence[int]
-    still: Mapping[int, None] = field(default_factory=dict)
+    uses: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
     @property
     def longest(self) -> int:
@@ -53,14 +52,11 @@ class Replay:
         """As ``run`` on ``x``, where a part ``other`` of it arrives through the second operand of every step."""
         rows = x.to(torch.float32), other.to(torch.float32)
         values: dict[tuple[int, int], Tensor] = {}
-        for step in range(len(x)):
-            for k, drive in enumerate(self.drives[step]):
-                row = rows[1][step] if k == 1 else rows[0][step] - rows[1][step] if k == 0 else torch.zeros_like(x[0])
-                values[drive, step if drive in self.still else 0] = row.unsqueeze(0)
-            if len(self.drives[step]) == 1:
-                values[self.drives[step][0], step if self.drives[step][0] in self.still else 0] = rows[0][
-                    step
-                ].unsqueeze(0)
+        still = {drive for drive, _ in self.uses}
+        for step, (row, part) in enumerate(zip(*rows, strict=True)):
+            shares = [row] if len(self.drives[step]) == 1 else [row - part, part]
+            for drive, share in zip(self.drives[step], shares, strict=True):
+                values[drive, step if drive in still else 0] = share.unsqueeze(0)
         last = max(self.results[: len(x)], default=-1)
         with no_tracking(), torch.no_grad():
             for node in self.nodes:
@@ -82,32 +78,32 @@ class Replay:
                 setattr(holder, f"c{node.index}_{k}", number)
         return holder
 
-    def _step(self, node: Node) -> int:
-        return next((step for step, end in enumerate(self.ends) if node.index <= end), len(self.ends) - 1)
-
     def _value(self, node: Node, values: dict[tuple[int, int], Tensor]) -> Tensor:
         def operand(tree: Any) -> Any:
             if isinstance(tree, Ref):
-                key = (tree.node, self._step(node) if tree.node in self.still else 0)
+                key = (tree.node, self.uses.get((tree.node, node.index), 0))
                 if key not in values:
                     raise NotReplayable("a value from outside of it")
                 return values[key].clone()  # operations in place must not reach it
             if isinstance(tree, Constant):
                 if tree.value is None:
                     raise NotReplayable("a constant differs from neuron to neuron; one record cannot hold it")
-                return tree.value
+                return tree.value.expand(1, width).clone() if tree.value.dim() else tree.value
             if isinstance(tree, tuple):
                 return [operand(item) for item in tree]
             return tree
 
+        width = max(v.shape[-1] for v in values.values())
         args = operand(node.args)
         kwargs = {k: operand(v) for k, v in node.kwargs.items()}
         if node.name == "_to_copy":
             return args[0].to(_lane(kwargs["dtype"])) if kwargs.get("dtype") is not None else args[0]
         if "dtype" in kwargs and kwargs["dtype"] is not None:
             kwargs["dtype"] = _lane(kwargs["dtype"])
-        width = max(v.shape[-1] for v in values.values())
-        result = node.func(*args, **kwargs)
+        try:
+            result = node.func(*args, **kwargs)
+        except RuntimeError as error:
+            raise NotReplayable(f"{node.name} does not take a row of scalars ({error})") from error
         return result.expand(1, width) if result.dim() else result.expand(width).unsqueeze(0)
 
 

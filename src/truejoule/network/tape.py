@@ -229,9 +229,13 @@ class _Writer(TorchDispatchMode):
             name = func.overloadpacket.__name__
             point = _is_pointwise(func, name) and any(n is not None for n in before)
             program = _program(args, kwargs, before) if point else ((), {})
+            if name in ("index_put", "index_put_") and (choice := _choice(args, before, operands)) is not None:
+                func_of, program = torch.ops.aten.where.self, (choice, {})
+            else:
+                func_of = func
         result = func(*args, **kwargs)
         with no_tracking():
-            self._note(func, name, operands, before, program, result, args)
+            self._note(func_of, name, operands, before, program, result, args)
         return result
 
     def _note(
@@ -278,9 +282,6 @@ class _Writer(TorchDispatchMode):
             ):
                 kept = tuple(dict.fromkeys(r.node for r in _refs(program)))
                 node = self.add("point", base, kept, tensor.dtype, program=(func, *program))
-            elif base == "index_put" and (choice := _choice(args, before, operands)) is not None:
-                kept = tuple(dict.fromkeys(r.node for r in _refs((choice, {}))))
-                node = self.add("point", "where", kept, tensor.dtype, program=(torch.ops.aten.where.self, choice, {}))
             else:
                 node = self.add("mixed", base, parents, tensor.dtype)
             if writes:
