@@ -215,7 +215,9 @@ class State(nn.Module):
     def __init__(self, steps=5, inside=True):
         super().__init__()
         self.fc1, self.fc2, self.out = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
-        self.thresholds = nn.ParameterDict({"a": nn.Parameter(torch.tensor(0.5)), "b": nn.Parameter(torch.tensor(0.25))})
+        self.thresholds = nn.ParameterDict(
+            {"a": nn.Parameter(torch.tensor(0.5)), "b": nn.Parameter(torch.tensor(0.25))}
+        )
         self.leak = nn.Parameter(torch.tensor(0.875))
         self.steps, self.inside = steps, inside
 
@@ -365,7 +367,9 @@ class Residual(nn.Module):
         return total
 
 
-@pytest.mark.parametrize("style", [soft_by_mask, hard_by_product, late_reset, straight_through], ids=lambda s: s.__name__)
+@pytest.mark.parametrize(
+    "style", [soft_by_mask, hard_by_product, late_reset, straight_through], ids=lambda s: s.__name__
+)
 def test_residual_blocks(style):
     x = torch.randn(2, 2, 5, 5) * 2
     network = read(Residual(style), x)

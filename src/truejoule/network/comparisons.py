@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,12 +71,18 @@ class Comparisons:
     """Node → the comparisons that alone decide its value."""
 
 
-def find(tape: Tape, is_root: Predicate) -> Comparisons:
-    """Comparisons of data that passed a layer. Comparisons with the input alone are encoders, and left out."""
+def find(tape: Tape, is_root: Predicate, spikes: Mapping[int, frozenset[int]]) -> Comparisons:
+    """Comparisons of data that passed a layer. Comparisons with the input alone are encoders, and left out.
+
+    ``spikes`` : values that are answers although more than answers went into them → the comparisons behind them.
+    """
     nodes = tape.nodes
     binary: dict[int, frozenset[int]] = {}
     for node in nodes:
         if node.kind != "point" or not node.parents:
+            continue
+        if node.index in spikes:
+            binary[node.index] = spikes[node.index]
             continue
         made_of = [binary.get(p) for p in node.parents]
         if all(m is not None for m in made_of):
@@ -174,7 +180,9 @@ def _merged(nodes: list[Node], groups: list[Group], binary: dict[int, frozenset[
             first.analog |= other.analog
             groups.remove(other)
         first.roots.sort()
-        first.keys = dict.fromkeys(first.roots, max([*first.keys.values(), *(k for o in others for k in o.keys.values())]))
+        first.keys = dict.fromkeys(
+            first.roots, max([*first.keys.values(), *(k for o in others for k in o.keys.values())])
+        )
         group_of.update(dict.fromkeys(first.roots, first))
     return groups
 

@@ -31,7 +31,7 @@ class Role:
     what : ``"drive"``: an argument is its input; ``"result"``: the answer is its output; ``"written"``: so is an argument
         after the call; ``"passed"``: so is an argument before it.
     position : which of the tensors of the arguments or of the answer.
-    first : for a drive: whether a new time step begins.
+    first : for a drive: whether a new time step begins; for an output: whether it is not just the same values again.
     """
 
     layer: int
@@ -58,11 +58,14 @@ class Inline:
 class Follower:
     """Counts calls during one run and reports inputs and outputs of the layers.
 
-    ``on_drive(layer, tensor, first)`` and ``on_result(layer, tensor)`` are called in the order of the run.
+    ``on_drive(layer, tensor, first)`` and ``on_result(layer, tensor, first)`` are called in the order of the run.
     """
 
     def __init__(
-        self, inline: Inline, on_drive: Callable[[int, Tensor, bool], None], on_result: Callable[[int, Tensor], None]
+        self,
+        inline: Inline,
+        on_drive: Callable[[int, Tensor, bool], None],
+        on_result: Callable[[int, Tensor, bool], None],
     ) -> None:
         self._inline, self._on_drive, self._on_result = inline, on_drive, on_result
         self._met: Counter[tuple[str, str]] = Counter()
@@ -93,7 +96,8 @@ class Follower:
                 self._report(role, place, tensors((args, kwargs)))
 
     def _report(self, role: Role, place: Place, found: list[Tensor]) -> None:
-        strange = role.position >= len(found) or (role.what != "drive" and role.layer not in self._open)
+        again = role.what != "drive" and not role.first
+        strange = role.position >= len(found) or (role.what != "drive" and (role.layer in self._open) == again)
         if strange:
             raise InputError(
                 "a neuron in the forward pass that takes another path than with the example",
@@ -107,4 +111,4 @@ class Follower:
             self._on_drive(role.layer, found[role.position], role.first)
         else:
             self._open.discard(role.layer)
-            self._on_result(role.layer, found[role.position])
+            self._on_result(role.layer, found[role.position], role.first)

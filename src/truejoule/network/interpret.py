@@ -201,7 +201,9 @@ class _Runner(TorchFunctionMode):
         if self._on_layer is not None:
             self._drives[layer] = tensor.clone() if first else self._drives[layer] + tensor
 
-    def _result(self, layer: int, tensor: Tensor) -> None:
+    def _result(self, layer: int, tensor: Tensor, first: bool) -> None:
+        if not first:
+            return
         step, steps = self._step(self._names.written[layer])
         if self._on_layer is not None:
             self._on_layer(self._names.written[layer], step, steps, self._drives.pop(layer), tensor)

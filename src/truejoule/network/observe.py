@@ -115,8 +115,7 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
     without_reset = frozenset(
         path
         for path in leaves.neurons
-        if path not in seen.neurons
-        and not any(callable(getattr(module.get_submodule(path), m, None)) for m in METHODS)
+        if path not in seen.neurons and not any(callable(getattr(module.get_submodule(path), m, None)) for m in METHODS)
     )
     if seen.neurons:
         without_reset |= fresh.differing(State.of(module))  # where a membrane without a module is kept

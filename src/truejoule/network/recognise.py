@@ -240,7 +240,7 @@ TRANSPARENT = frozenset(
     clamp_max_ clip clone concat concatenate constant_pad_nd contiguous copy_ count_nonzero cpu cuda cumsum data
     data_ptr detach detach_ diagonal dim double dropout dropout1d dropout2d dropout_ dstack element_size empty
     empty_like equal expand expand_as eye fake_quantize_per_channel_affine fake_quantize_per_tensor_affine
-    feature_dropout fill_ fix flatten flip float floor frac full full_like gather get_device half hardtanh
+    feature_dropout fill_ fix flatten flip float floor frac full full_like gather get_device half hardtanh heaviside
     hstack index_select int is_complex is_contiguous is_floating_point is_inference is_nonzero is_pinned
     is_same_size is_storage is_tensor isclose isfinite isinf isnan item lerp linspace logical_and logical_not
     logical_or long masked_fill masked_select mean meshgrid moveaxis movedim narrow

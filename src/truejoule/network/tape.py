@@ -268,7 +268,9 @@ class _Writer(TorchDispatchMode):
                 site = None
                 if not any(word in name for word in ("norm", "pool")):
                     site = (self.path, name, tuple(tuple(t.shape) for t in operands if t.dim() > 1)[1:])
-                node = self.add("layer", name, parents, tensor.dtype, deep=True, site=site or (None if parents else name))
+                node = self.add(
+                    "layer", name, parents, tensor.dtype, deep=True, site=site or (None if parents else name)
+                )
             elif base in ("fill", "zero") or (base == "copy" and before[1] is None):
                 whole = size == tensor.untyped_storage().nbytes() // tensor.element_size()
                 node = None if whole or before[0] is None else self.add("mixed", base, parents, tensor.dtype)
@@ -277,9 +279,7 @@ class _Writer(TorchDispatchMode):
                 if tensor.dtype != operands[1].dtype:
                     cast = (torch.ops.aten._to_copy.default, (Ref(int(before[1] or 0)),), {"dtype": tensor.dtype})
                     node = self.add("point", "_to_copy", (int(before[1] or 0),), tensor.dtype, program=cast)
-            elif program[0] and all(
-                t.numel() == size for t, n in zip(operands, before, strict=True) if n is not None
-            ):
+            elif program[0] and all(t.numel() == size for t, n in zip(operands, before, strict=True) if n is not None):
                 kept = tuple(dict.fromkeys(r.node for r in _refs(program)))
                 node = self.add("point", base, kept, tensor.dtype, program=(func, *program))
             else:

@@ -155,14 +155,20 @@ class _Tracer(TorchFunctionMode):
             data, others = self._drives[layer]
             self._drives[layer] = data + tensor, [*others, origins]
 
-    def _result(self, layer: int, tensor: Tensor) -> None:
+    def _result(self, layer: int, tensor: Tensor, first: bool) -> None:
         """One time step of a layer that the forward pass computes by itself."""
+        if not first:
+            name = self.written[layer]
+            self.origins.mark(tensor, {name: self._counts[name] - 1})
+            return
         written, (data, sources) = self._functional.layers[layer], self._drives.pop(layer)
         assert written.op is not None
         if not self.written[layer]:
             self.written[layer] = self._written_name(written, sources)
         name = self.written[layer]
-        self._record(name, written.op, written.path, tuple(sources), data, tensor.detach().to(data.dtype), None, written.note)
+        self._record(
+            name, written.op, written.path, tuple(sources), data, tensor.detach().to(data.dtype), None, written.note
+        )
         self.origins.mark(tensor, {name: self._counts[name] - 1})
 
     def _written_name(self, written: Written, sources: list[Origins]) -> str:
