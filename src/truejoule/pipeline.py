@@ -68,11 +68,12 @@ def evaluate(
     """
     import torch
 
-    from truejoule.network import read, require_supported
+    from truejoule.network import check_module, read, require_supported
 
     started = time.perf_counter()
     if not seeds:
         raise InputError("no chips to evaluate", where="seeds", got="none", expected="at least one seed")
+    check_module(net)
     place = device_of(device)
     batches = [(x.to(place), y) for x, y in labelled(data, samples)]
     if any(tensor.device != place for tensor in [*net.parameters(), *net.buffers()]):

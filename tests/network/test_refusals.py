@@ -191,7 +191,7 @@ def diverged():
 
 GOOD = torch.rand(2, 3, 8, 8)
 WRONG = {
-    "not a module": (lambda: Plain, GOOD, {}, "not a torch module", "MyNet()"),
+    "not a module": (lambda: Plain, GOOD, {}, "not a torch module", "Plain()"),
     "not a tensor": (Plain, [1, 2], {}, "not a tensor", "list"),
     "empty batch": (Plain, GOOD[:0], {}, "without samples", "(0, 3, 8, 8)"),
     "NaN input": (Plain, GOOD * torch.nan, {}, "NaN", "384 of 384"),
@@ -199,7 +199,7 @@ WRONG = {
     "failing forward": (Broken, GOOD, {}, "forward pass failed: RuntimeError", "fc (Linear)"),
     "no weights": (lambda: nn.Sequential(nn.ReLU()), GOOD, {}, "without a layer that multiplies", "relu"),
     "shared weights": (Shared, torch.rand(2, 4), {}, "two places", "'input'"),
-    "shared with other shapes": (SharedShapes, torch.rand(2, 1, 9, 9), {}, "shapes change", "a"),
+    "shared with other shapes": (SharedShapes, torch.rand(2, 1, 9, 9), {}, "two places", "a"),
     "leaking state": (Leaking, torch.rand(2, 4), {}, "two runs from the same start differ", "reset"),
     "a reset that is none": (Resets, GOOD, {}, "changes parameters", "reset()"),
     "wrong T": (Looped, GOOD, {"time_steps": 3}, "as many time steps", "4"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from truejoule.network.recognise import first_tensor, tensors
 from truejoule.network.recorder import ActivityRecorder
 from truejoule.network.state import State, reset
 from truejoule.network.timing import Timing
+from truejoule.network.widths import Watched, with_codes
 from truejoule.workload import Activity, Workload
 
 
@@ -33,6 +35,8 @@ class Network:
     names : how layers are recognised again in a later run.
     codes : per layer, the integer code of its inputs.
     start : state of neurons that have no reset method of their own, as they were when the network was read.
+    notes : what the user should know about how it was read.
+    settled : whether codes were taken from calibration samples (``calibrated``) rather than from the example alone.
     """
 
     module: nn.Module
@@ -42,6 +46,8 @@ class Network:
     names: Names
     codes: Mapping[str, InputCode]
     start: State
+    settled: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def time_steps(self) -> int:
@@ -59,11 +65,11 @@ class Network:
 
     def split(self, name: str, x: Tensor) -> Tensor:
         """Input or output of one call of a layer as ``(steps, N, ...)``."""
-        return self.timing.layouts[name].split(x, self.timing.time_axis == 1)
+        return self.timing.layouts[name].split(x, self.timing.sample_first)
 
     def join(self, name: str, x: Tensor) -> Tensor:
         """The inverse of ``split``."""
-        return self.timing.layouts[name].join(x, self.timing.time_axis == 1)
+        return self.timing.layouts[name].join(x, self.timing.sample_first)
 
     def run(
         self,
@@ -94,7 +100,7 @@ class Network:
             try:
                 return interpret(
                     target,
-                    (x,),
+                    (x.clone(),),  # some networks change their input in place
                     on_call,
                     names=self.names,
                     on_layer=on_layer,
@@ -105,10 +111,21 @@ class Network:
             finally:
                 self.restart(target)
 
+    def calibrated(self, batches: Iterable[Tensor]) -> Network:
+        """The network with the integer codes, and so the widths, of its layers' inputs taken from these samples.
+
+        What neurons, pooling and additions can make is held in any case; see ``widths``. Batches and their order change nothing.
+        """
+        widths = Watched(self.workload)
+        for x in batches:
+            self.run(x, on_layer=widths.on_layer)
+        codes = widths.codes()
+        return replace(self, workload=with_codes(self.workload, codes), codes=codes, settled=True)
+
     def recorder(self) -> ActivityRecorder:
         """A fresh recorder of activity; its ``on_layer`` goes into ``run``."""
         layers = {layer.name: layer for layer in self.workload.layers}
-        return ActivityRecorder(layers, self.timing.layouts, self.codes, self.timing.time_axis == 1)
+        return ActivityRecorder(layers, self.timing.layouts, self.codes, self.timing.sample_first)
 
     def weights(self) -> dict[str, Tensor]:
         """Effective weights of every layer, as the module passes them: quantised, normalised or binarised if it does so."""
@@ -166,9 +183,9 @@ def drift(network: Network) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             plain = (
-                network.module(network.example)
+                network.module(network.example.clone())
                 if not network.timing.outer
-                else stepper(network.module, network.timing)(network.example)
+                else stepper(network.module, network.timing)(network.example.clone())
             )
         network.restart(network.module)
     with torch.random.fork_rng(devices=[]):
@@ -202,15 +219,21 @@ def same_outputs(first: Any, second: Any, who: str, tolerance: float = 0.0) -> N
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients; training flags come back as they were."""
+    """Eval mode without gradients and without compiled code; training flags come back as they were."""
     flags = {m: m.training for m in module.modules()}
     module.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _eager():
             yield
     finally:
         for m, flag in flags.items():
             m.training = flag
+
+
+def _eager() -> AbstractContextManager[Any]:
+    """Compiled modules run as they were written: compiled code shows no layers and rounds differently."""
+    compiler_in_use = "torch._dynamo" in sys.modules  # importing it takes seconds
+    return torch.compiler.set_stance("force_eager") if compiler_in_use else nullcontext()
 
 
 def stepper(module: nn.Module, timing: Timing) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,20 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from truejoule.errors import InputError
-from truejoule.network.checks import check_arguments, check_executions, check_finite
+from truejoule.network.checks import check_arguments, check_executions, check_finite, check_places
 from truejoule.network.execution import INPUT, Execution, Trace
 from truejoule.network.functional import find_functional
 from truejoule.network.interpret import named_tensors
 from truejoule.network.leaves import Leaves, check_time, find_leaves
 from truejoule.network.network import Network, evaluating, same_outputs, stepper
-from truejoule.network.precision import InputCode, merge, weight_precision
+from truejoule.network.precision import weight_precision
 from truejoule.network.provenance import clear
 from truejoule.network.recognise import FINAL_ONLY
 from truejoule.network.standing import Watch
 from truejoule.network.state import METHODS, State, reset
 from truejoule.network.timing import Layout, Timing, infer, sample_shape
 from truejoule.network.trace import trace
-from truejoule.workload import Edge, Layer, NotUnderstood, Workload
+from truejoule.network.widths import Watched, with_codes
+from truejoule.workload import Edge, Layer, Neuron, NotUnderstood, Workload
 from truejoule.workload.standing import with_standing
 
 
@@ -67,6 +69,7 @@ def read(
 ) -> Network:
     """As ``observe``, but the network itself, which can be run and measured; arguments and errors as there."""
     check_arguments(module, example, time_steps, time_axis)
+    module = getattr(module, "_orig_mod", module)  # inside a module that torch.compile made
     memory = State.of(module)
     reset(module)
     try:
@@ -101,8 +104,8 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
 
     restart()
     leaves, seen, timing = _explore(module, example, time_steps, time_axis, restart)
-    layers, codes = _layers(seen, leaves, timing)
-    edges = _edges(seen.executions)
+    layers = _layers(seen, leaves, timing)
+    edges = _edges(seen.executions, timing.steps)
     refused = (*leaves.refused, *seen.refused, *_softmax_in_the_middle(layers, edges))
     workload = Workload(
         title,
@@ -115,16 +118,22 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
     without_reset = frozenset(
         path
         for path in leaves.neurons
-        if path not in seen.neurons and not any(callable(getattr(module.get_submodule(path), m, None)) for m in METHODS)
+        if not any(callable(getattr(module.get_submodule(path), m, None)) for m in METHODS)
     )
     if seen.neurons:
         without_reset |= fresh.differing(State.of(module))  # where a membrane without a module is kept
     restart()
-    network = Network(module, example, workload, timing, seen.names, codes, State.of(module, without_reset))
-    watch = Watch(timing.layouts, timing.time_axis == 1)
+    network = Network(module, example, workload, timing, seen.names, {}, State.of(module, without_reset))
+    watch, widths = Watch(timing.layouts, timing.sample_first), Watched(workload)
+
+    def look(name: str, step: int, steps: int, input: Tensor, output: Tensor) -> None:
+        watch.on_layer(name, step, steps, input, output)
+        widths.on_layer(name, step, steps, input, output)
+
     torch.manual_seed(0)
-    same_outputs(seen.output, network.run(example, on_layer=watch.on_layer), "one after the other")
-    return replace(network, workload=with_standing(workload, watch.moving))
+    same_outputs(seen.output, network.run(example, on_layer=look), "one after the other")
+    codes = widths.codes()
+    return replace(network, workload=with_standing(with_codes(workload, codes), watch.moving), codes=codes)
 
 
 def _explore(
@@ -139,15 +148,19 @@ def _explore(
         functional = find_functional(module, example, leaves.kinds, forward)
         restart()
         seen = trace(module, example, leaves.kinds, forward=forward, functional=functional)
-        leaves.neurons.update(seen.neurons)
         _require_layers(seen.executions, module)
+        check_places(seen.executions)
         told = time_steps is not None or time_axis is not None
-        timing = infer(seen.executions, example, steps, time_axis, leaves.multi_step, forward is not None, told)
-        for execution in seen.executions:
+        axes = frozenset(leaves.time_axes.values())
+        spiking = [e for e in seen.executions if e.op == "neuron" and e.name not in seen.neurons]
+        most = max((leaves.forms[e.path].steps_in(e.input_shape) for e in spiking), default=1)
+        timing = infer(seen.executions, example, steps, time_axis, axes, most, forward is not None, told)
+        for execution in spiking:
             layout = timing.layouts[execution.name]
-            if execution.op == "neuron" and layout.per_call > 1:
-                neuron, cell = leaves.neurons[execution.name], module.get_submodule(execution.path)
-                check_time(cell, execution.name, neuron, execution.input_shape, layout, timing.time_axis)
+            if execution.index == 0:
+                neuron, form = leaves.neurons[execution.path], leaves.forms[execution.path]
+                cell, shape = module.get_submodule(execution.path), execution.input_shape
+                check_time(cell, execution.name, neuron, form, shape, layout, timing.sample_first)
         return leaves, seen, timing
 
     try:
@@ -179,24 +192,17 @@ def _require_layers(executions: Sequence[Execution], module: nn.Module) -> None:
         )
 
 
-def _layers(seen: Trace, leaves: Leaves, timing: Timing) -> tuple[list[Layer], dict[str, InputCode]]:
+def _layers(seen: Trace, leaves: Leaves, timing: Timing) -> list[Layer]:
     by_name: dict[str, list[Execution]] = {}
     for execution in seen.executions:
         by_name.setdefault(execution.name, []).append(execution)
-    layers, codes = [], {}
     for name, executions in by_name.items():
         check_executions(name, executions)
-        first, layout = executions[0], timing.layouts[name]
-        code = None
-        for execution in executions:
-            code = merge(code, execution.code)
-        code = code or InputCode(32, True, 1.0)
-        codes[name] = code
-        layers.append(_layer(first, layout, code, leaves, timing))
-    return layers, codes
+    neurons = {name: leaves.neurons.get(executions[0].path) for name, executions in by_name.items()} | dict(seen.neurons)
+    return [_layer(executions[0], timing.layouts[name], neurons[name]) for name, executions in by_name.items()]
 
 
-def _layer(first: Execution, layout: Layout, code: InputCode, leaves: Leaves, timing: Timing) -> Layer:
+def _layer(first: Execution, layout: Layout, neuron: Neuron | None) -> Layer:
     op, operation = first.op, first.operation
     input_shape, output_shape = (
         sample_shape(op, first.input_shape, layout),
@@ -208,13 +214,13 @@ def _layer(first: Execution, layout: Layout, code: InputCode, leaves: Leaves, ti
         input_shape=input_shape,
         output_shape=output_shape,
         steps=layout.steps,
-        input_bits=code.bits,
-        inputs_signed=code.signed,
-        neuron=leaves.neurons.get(first.name),
+        neuron=neuron if op == "neuron" else None,
         note=first.note,
     )
     if operation is None:
         return layer
+    for values in operation.statistics:
+        check_finite(values, first.name, "statistics or scales of a norm")
     layer = replace(
         layer,
         kernel=operation.kernel,
@@ -228,30 +234,43 @@ def _layer(first: Execution, layout: Layout, code: InputCode, leaves: Leaves, ti
         return layer
     assert operation.weight is not None
     check_finite(operation.weight, first.name)
+    if isinstance(operation.bias, Tensor):
+        check_finite(operation.bias, first.name, "biases")
     bits, levels = weight_precision(operation.weight)
     return replace(layer, weight_bits=bits, weight_levels=levels)
 
 
-def _edges(executions: Sequence[Execution]) -> list[Edge]:
-    order: dict[str, int] = {}
-    for execution in executions:
-        order.setdefault(execution.name, len(order))
-    counts: dict[str, int] = {}
-    for execution in executions:
-        counts[execution.name] = counts.get(execution.name, 0) + 1
+def _edges(executions: Sequence[Execution], time_steps: int) -> list[Edge]:
+    """Edges between layers; recurrent where a layer never sees another's value of the same time step."""
+    step = _steps(executions, time_steps)
     lagging: dict[tuple[str, str], bool] = {}
     for execution in executions:
+        now = step[execution.name, execution.index]
         for sources in execution.sources:
             for source, index in sources.items():
-                looped = source != INPUT and counts[source] > 1 and counts[execution.name] > 1
-                late = looped and index < execution.index - (counts[execution.name] < counts[source])
+                late = source != INPUT and step[source, index] < now
                 key = (source, execution.name)
                 lagging[key] = lagging.get(key, True) and late
-    return [
-        Edge(source, target, recurrent)
-        for (source, target), recurrent in lagging.items()
-        if source == INPUT or source in order
-    ]
+    return [Edge(source, target, recurrent) for (source, target), recurrent in lagging.items()]
+
+
+def _steps(executions: Sequence[Execution], time_steps: int) -> dict[tuple[str, int], int]:
+    """The time step of every execution. Layers that run in every step tell their own; others (one norm per step, a layer that is left
+    out in the first step, a layer in front of the loop) belong to the first step that needs them."""
+    counts = Counter(execution.name for execution in executions)
+    known = {(e.name, e.index): e.index for e in executions if counts[e.name] == time_steps}
+    needed: dict[tuple[str, int], int] = {}
+    for execution in reversed(executions):
+        key = (execution.name, execution.index)
+        if key not in known and key in needed:
+            known[key] = needed[key]
+        if key in known:
+            for source in (item for sources in execution.sources for item in sources.items()):
+                needed[source] = min(needed.get(source, time_steps), known[key])
+    for execution in executions:  # what only the end of the run needs
+        before = [known[item] for sources in execution.sources for item in sources.items() if item[0] != INPUT]
+        known.setdefault((execution.name, execution.index), max(before, default=0))
+    return known
 
 
 def _softmax_in_the_middle(layers: Sequence[Layer], edges: Sequence[Edge]) -> list[NotUnderstood]:

@@ -32,6 +32,8 @@ class Operation:
     dilation: Pair = (1, 1)
     groups: int = 1
     note: str = ""
+    statistics: tuple[Tensor, ...] = ()
+    """Mean, variance, scale and offset of a norm."""
     raw: Tensor | None = None
     """The input as the user passed it, where ``inputs`` holds a padded copy."""
 
@@ -114,8 +116,11 @@ def _addmm(input: Tensor, mat1: Tensor, mat2: Tensor, **_: Any) -> Operation:
     return Operation("linear", (mat1,), mat2.transpose(-1, -2), input)
 
 
-def _norm(input: Tensor, *_: Any, weight: Any = None, **__: Any) -> Operation:
-    return Operation("norm", (input,), _[2] if len(_) > 2 else weight)
+def _norm(
+    input: Tensor, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, *_: Any, **__: Any
+) -> Operation:
+    given = tuple(t for t in (running_mean, running_var, weight, bias) if isinstance(t, Tensor))
+    return Operation("norm", (input,), weight, statistics=given)
 
 
 def _pool(op: Op, one_dimensional: bool) -> Parser:
@@ -298,9 +303,11 @@ def function_name(func: Any) -> str:
 
 
 def tensors(tree: Any) -> list[Tensor]:
-    """Every tensor in nested tuples, lists and dicts, in order."""
+    """Every tensor in nested tuples, lists and dicts, in order; of a wrapper the values alone, not its scale or bit width."""
     if isinstance(tree, Tensor):
         return [tree]
+    if isinstance(value_of(tree), Tensor):
+        return [value_of(tree)]
     if isinstance(tree, (list, tuple)):
         return [t for item in tree for t in tensors(item)]
     if isinstance(tree, dict):
@@ -318,12 +325,15 @@ def recognise(title: str, args: Any, kwargs: Any) -> Operation | None:
     parser = RECOGNISED.get(title)
     if parser is None:
         return None
-    return parser(*[_value(a) for a in args], **{key: _value(a) for key, a in kwargs.items()})
+    return parser(*[value_of(a) for a in args], **{key: value_of(a) for key, a in kwargs.items()})
 
 
-def _value(argument: Any) -> Any:
-    """The tensor inside a wrapper that overrides torch functions (such as a quantised tensor with a scale)."""
-    if isinstance(argument, Tensor) or not hasattr(type(argument), "__torch_function__"):
-        return argument
-    value = getattr(argument, "value", None)
+def wraps(argument: Any) -> bool:
+    """Whether something is no tensor, but overrides torch functions as if it were one (such as a quantised tensor with a scale)."""
+    return not isinstance(argument, Tensor) and hasattr(type(argument), "__torch_function__")
+
+
+def value_of(argument: Any) -> Any:
+    """The tensor inside a wrapper; anything else as it is."""
+    value = getattr(argument, "value", None) if wraps(argument) else None
     return value if isinstance(value, Tensor) else argument

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -178,8 +179,8 @@ class Region:
     def _unscaled(self, index: int) -> int:
         """A gain on the input belongs to the neuron: go back over it."""
         while index in self.fresh and self.nodes[index].name in _SCALINGS and len(self.nodes[index].parents) == 1:
-            if any(isinstance(a, Constant) and a.value is None for a in self.nodes[index].args):
-                break
+            if any(isinstance(a, Constant) and (a.value is None or a.value.numel() > 1) for a in self.nodes[index].args):
+                break  # a scale per channel stays outside
             index = self.nodes[index].parents[0]
         return index
 
@@ -251,12 +252,13 @@ class Region:
 
 
 def _require_equal(replay: Replay, results: list[list[int]]) -> None:
-    x = torch.randn(len(results), 64, generator=torch.Generator().manual_seed(1)) * 3
     try:
+        shape = (len(results), 64, replay.neurons)
+        x = torch.randn(shape, generator=torch.Generator().manual_seed(1)) * 3
         base = replay.run(x)
         for pick in range(1, max(len(r) for r in results)):
-            other = Replay(replay.nodes, replay.drives, [r[min(pick, len(r) - 1)] for r in results], replay.uses)
-            if not torch.equal(base, other.run(x)):
+            others = [r[min(pick, len(r) - 1)] for r in results]
+            if not torch.equal(base, replace(replay, results=others).run(x)):
                 raise Refused("more than one value of it becomes data")
     except NotReplayable as error:
         raise Refused(str(error)) from error

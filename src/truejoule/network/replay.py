@@ -1,4 +1,4 @@
-"""The elementwise program of a neuron that was written into a forward pass, run on rows of scalars."""
+"""The elementwise program of a layer that was written into a forward pass, run on independent trials."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from truejoule.network.tape import Constant, Node, Ref
 
 
 class NotReplayable(Exception):  # noqa: N818 - internal signal, never leaves the room
-    """The program needs something that a row of scalars does not hold."""
+    """The program needs something that independent trials do not hold."""
 
 
 @dataclass(frozen=True, eq=False)
 class Replay:
-    """What happened to one element of the input over time, as a function of scalar sequences.
+    """What happened to one element of the input over time, as a function of sequences.
 
     Attributes
     ----------
@@ -35,40 +35,45 @@ class Replay:
     uses: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
     @property
-    def longest(self) -> int:
-        """Time steps of the longest sequence that can be tried: those of the forward pass."""
-        return min(50, len(self.results))
+    def steps(self) -> int:
+        return len(self.results)
 
-    def run(self, x: Tensor) -> Tensor:
-        """Outputs (T, P) for inputs (T, P), from the start of the forward pass; T at most ``longest``.
+    @property
+    def neurons(self) -> int:
+        """How many neurons have to be told apart: 1, or as many as the constants are given for.
 
         Raises
         ------
-        NotReplayable : for a constant that differs from element to element.
+        NotReplayable : for a constant that differs from sample to sample.
         """
-        return self.split(x, torch.zeros_like(x))
+        found = [c.value for node in self.nodes for c in _constants((node.args, node.kwargs))]
+        if any(value is None for value in found):
+            raise NotReplayable("a constant differs from sample to sample")
+        return max((v.shape[-1] for v in found if v is not None and v.dim()), default=1)
 
-    def split(self, x: Tensor, other: Tensor) -> Tensor:
-        """As ``run`` on ``x``, where a part ``other`` of it arrives through the second operand of every step."""
-        rows = x.to(torch.float32), other.to(torch.float32)
-        values: dict[tuple[int, int], Tensor] = {}
+    def run(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        """Outputs (steps, lanes, neurons) for inputs of the same shape, from the start of the forward pass.
+
+        Parameters
+        ----------
+        other : the part of ``x`` that enters through the second operand of every step, where there are two.
+
+        Raises
+        ------
+        NotReplayable : for an operation that does not take them.
+        """
         still = {drive for drive, _ in self.uses}
-        for step, (row, part) in enumerate(zip(*rows, strict=True)):
+        values: dict[tuple[int, int], Tensor] = {}
+        for step, row in enumerate(x.to(torch.float32)):
+            part = torch.zeros_like(row) if other is None else other[step].to(torch.float32)
             shares = [row] if len(self.drives[step]) == 1 else [row - part, part]
             for drive, share in zip(self.drives[step], shares, strict=True):
-                values[drive, step if drive in still else 0] = share.unsqueeze(0)
-        last = max(self.results[: len(x)], default=-1)
+                values[drive, step if drive in still else 0] = share
         with no_tracking(), torch.no_grad():
             for node in self.nodes:
-                if node.index <= last and (node.index, 0) not in values:
-                    values[node.index, 0] = self._value(node, values)
-            return torch.stack([values[r, 0][0].to(torch.float32) for r in self.results[: len(x)]])
-
-    def last(self, *inputs: Tensor | float) -> Tensor:
-        """Outputs of the last step for a sequence of inputs, each a scalar or one value per lane."""
-        width = max((t.numel() for t in inputs if isinstance(t, Tensor)), default=1)
-        rows = [t.flatten().expand(width) if isinstance(t, Tensor) else torch.full((width,), float(t)) for t in inputs]
-        return self.run(torch.stack([r.to(torch.float32) for r in rows]))[-1]
+                if (node.index, 0) not in values:
+                    values[node.index, 0] = self._value(node, values, x[0].shape)
+            return torch.stack([values[r, 0].to(torch.float32) for r in self.results])
 
     def constants(self) -> nn.Module:
         """The numbers of the program as attributes of a module, for those who look for round constants."""
@@ -78,7 +83,7 @@ class Replay:
                 setattr(holder, f"c{node.index}_{k}", number)
         return holder
 
-    def _value(self, node: Node, values: dict[tuple[int, int], Tensor]) -> Tensor:
+    def _value(self, node: Node, values: dict[tuple[int, int], Tensor], shape: torch.Size) -> Tensor:
         def operand(tree: Any) -> Any:
             if isinstance(tree, Ref):
                 key = (tree.node, self.uses.get((tree.node, node.index), 0))
@@ -86,14 +91,14 @@ class Replay:
                     raise NotReplayable("a value from outside of it")
                 return values[key].clone()  # operations in place must not reach it
             if isinstance(tree, Constant):
-                if tree.value is None:
-                    raise NotReplayable("a constant differs from neuron to neuron; one record cannot hold it")
-                return tree.value.expand(1, width).clone() if tree.value.dim() else tree.value
+                assert tree.value is not None
+                if not tree.value.dim():
+                    return tree.value
+                return tree.value.repeat_interleave(shape[-1] // tree.value.shape[-1], -1).expand(shape).clone()
             if isinstance(tree, tuple):
                 return [operand(item) for item in tree]
             return tree
 
-        width = max(v.shape[-1] for v in values.values())
         args = operand(node.args)
         kwargs = {k: operand(v) for k, v in node.kwargs.items()}
         if node.name == "_to_copy":
@@ -101,23 +106,43 @@ class Replay:
         if "dtype" in kwargs and kwargs["dtype"] is not None:
             kwargs["dtype"] = _lane(kwargs["dtype"])
         try:
-            result = node.func(*args, **kwargs)
+            return node.func(*args, **kwargs).expand(shape)
         except RuntimeError as error:
-            raise NotReplayable(f"{node.name} does not take a row of scalars ({error})") from error
-        return result.expand(1, width) if result.dim() else result.expand(width).unsqueeze(0)
+            raise NotReplayable(f"{node.name} does not take rows of numbers ({error})") from error
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayCaller:
+    """A replay where a module is expected: one call takes the whole sequence, time first."""
+
+    replay: Replay
+    dtype: torch.dtype = torch.float32
+
+    def answers(self, inputs: list[Tensor]) -> list[Tensor]:
+        """Outputs of the only call, (T, lanes, neurons)."""
+        return [self.replay.run(inputs[0])]
 
 
 def _lane(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype.is_floating_point else dtype
 
 
-def _numbers(tree: Any) -> list[float]:
+def _constants(tree: Any) -> list[Constant]:
     if isinstance(tree, Constant):
-        return [] if tree.value is None or tree.value.dtype == torch.bool else [float(tree.value)]
+        return [tree]
+    if isinstance(tree, (list, tuple)):
+        return [c for item in tree for c in _constants(item)]
+    return [c for value in tree.values() for c in _constants(value)] if isinstance(tree, dict) else []
+
+
+def _numbers(tree: Any) -> list[float | Tensor]:
+    if isinstance(tree, Constant):
+        value = tree.value
+        if value is None or value.dtype == torch.bool:
+            return []
+        return [float(value)] if value.numel() == 1 else [value.flatten().to(torch.float32)]
     if isinstance(tree, (int, float)) and not isinstance(tree, bool):
         return [float(tree)]
     if isinstance(tree, (list, tuple)):
         return [n for item in tree for n in _numbers(item)]
-    if isinstance(tree, dict):
-        return [n for value in tree.values() for n in _numbers(value)]
-    return []
+    return [n for value in tree.values() for n in _numbers(value)] if isinstance(tree, dict) else []

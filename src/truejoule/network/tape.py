@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from truejoule.network.execution import Leaf
 from truejoule.network.inline import Place
 from truejoule.network.interpret import Paths, guarded
-from truejoule.network.provenance import no_tracking
+from truejoule.network.provenance import no_tracking, quiet
 from truejoule.network.recognise import function_name, tensors
 
 _ATTRIBUTE = "_truejoule_node"
@@ -48,7 +48,8 @@ class Ref:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constant:
-    """An operand that does not depend on the data; ``value`` is ``None`` where it differs from element to element."""
+    """An operand that does not depend on the data: one number (0-dim or (1, 1)), or (1, K) for K channels or neurons of a sample;
+    ``None`` where it differs from sample to sample."""
 
     value: Tensor | None
 
@@ -107,10 +108,16 @@ def record(
     """Run ``module(x)`` once and write down what it does to its data, outside of ``leaves``."""
     writer = _Writer()
     caller = _Caller(module, leaves, writer)
-    x = x.view_as(x)  # the mark must not stay on the caller's tensor
-    writer.hold(x, writer.add("input", "input", (), torch.float32, deep=False))
-    with guarded(caller.paths, (x,)), caller.paths.follow(caller.enter, caller.leave), writer, caller:
-        output = (forward or module)(x)
+    marked, call = x.clone(), forward or module  # neither the mark nor a change in place may reach the caller's tensor
+    writer.hold(marked, writer.add("input", "input", (), torch.float32, deep=False))
+    with (
+        quiet(),
+        guarded(caller.paths, lambda: call(x.clone()), "it is watched"),
+        caller.paths.follow(caller.enter, caller.leave),
+        writer,
+        caller,
+    ):
+        output = call(marked)
     with no_tracking():
         found = [writer.node_of(t) for t in tensors(output)]
     return Tape(writer.nodes, caller.calls, tuple(n for n in found if n is not None))
@@ -326,14 +333,33 @@ def uniform(tensor: Tensor) -> Tensor | None:
     return value.clone().reshape(()) if tensor.dim() == 0 else value.clone().reshape(1, 1)
 
 
+def per_neuron(tensor: Tensor, shape: torch.Size) -> Tensor | None:
+    """As ``uniform``, else one value for each channel or neuron of data of a shape (samples, channels, ...)."""
+    value = uniform(tensor)
+    if value is not None or len(shape) < 2:
+        return value
+    try:
+        spread = tensor.detach().expand(shape)
+    except RuntimeError:
+        return None
+    if not bool((spread == spread[:1]).all()):
+        return None
+    channels = spread[0].flatten(1) if spread.dim() > 2 else spread[0].unsqueeze(1)
+    alike = bool((channels == channels[:, :1]).all())
+    value = (channels[:, :1] if alike else channels).flatten()
+    return (value.to(torch.float32) if value.is_floating_point() else value).clone().unsqueeze(0)
+
+
 def _program(args: Any, kwargs: Any, before: list[int | None]) -> tuple[Any, Any]:
-    """Arguments with data replaced by references and other tensors by their one value."""
+    """Arguments with data replaced by references and other tensors by their values."""
     nodes = iter(before)
+    data = [t.shape for t, n in zip(tensors((args, kwargs)), before, strict=True) if n is not None]
+    shape = max(data, key=lambda s: (len(s), s.numel()))
 
     def replace(tree: Any) -> Any:
         if isinstance(tree, Tensor):
             node = next(nodes)
-            return Constant(uniform(tree)) if node is None else Ref(node)
+            return Constant(per_neuron(tree, shape)) if node is None else Ref(node)
         if isinstance(tree, (list, tuple)):
             return tuple(replace(item) for item in tree)
         if isinstance(tree, dict):
@@ -365,6 +391,6 @@ def _choice(args: Any, before: list[int | None], operands: list[Tensor]) -> tupl
 
     def operand(tensor: Tensor) -> Any:
         node = nodes[id(tensor)]
-        return Constant(uniform(tensor)) if node is None else Ref(node)
+        return Constant(per_neuron(tensor, target.shape)) if node is None else Ref(node)
 
     return (operand(mask), operand(value), operand(target)) if nodes[id(value)] is None else None

@@ -58,6 +58,7 @@ class Timing:
     time_axis : axis of time in the example, ``None`` if the example has none.
     layouts : per layer name.
     outer : the module computes one step per call, and is called T times.
+    sample_first : whether inside the network tensors that carry time are (N, T, ...) and (N·T, ...) instead of (T, N, ...) and (T·N, ...).
     """
 
     samples: int
@@ -65,6 +66,7 @@ class Timing:
     time_axis: int | None
     layouts: Mapping[str, Layout]
     outer: bool = False
+    sample_first: bool = False
 
 
 def infer(
@@ -72,7 +74,8 @@ def infer(
     example: Tensor,
     time_steps: int | None,
     time_axis: int | None,
-    multi_step: bool,
+    neuron_axes: frozenset[int],
+    neuron_steps: int = 1,
     outer: bool = False,
     told: bool = False,
 ) -> Timing:
@@ -81,7 +84,8 @@ def infer(
     Parameters
     ----------
     time_steps, time_axis : what the user said; ``None``: find out.
-    multi_step : whether a neuron of the network says that its inputs carry time.
+    neuron_axes : which axis of their inputs is time, for neurons that take whole sequences; see ``Leaves.time_axes``.
+    neuron_steps : the time steps that those see in one call.
     outer : the module itself was called once per time step.
     told : the user said something about time, so that an example with three axes is taken at its word.
     """
@@ -89,7 +93,7 @@ def infer(
     counts: dict[str, int] = {}
     for execution in executions:
         counts[execution.name] = counts.get(execution.name, 0) + 1
-    axis = time_axis if time_axis is not None else _axis(multiplying, counts, example, multi_step)
+    axis = time_axis if time_axis is not None else _axis(multiplying, counts, example, neuron_axes)
     samples = int(example.shape[0] if axis is None else example.shape[1 - axis])
     spiking = [e for e in executions if e.op == "neuron"]
     first_shape = multiplying[0].input_shape
@@ -102,7 +106,7 @@ def infer(
             fix="say time_axis=0 if the first axis is time, or time_steps=1 if there is none",
         )
     inherent = int(example.shape[axis]) if axis is not None else None
-    found = max([_ratio(e, samples) * counts[e.name] for e in multiplying] + [counts[e.name] for e in spiking])
+    found = max([_ratio(e, samples) * counts[e.name] for e in multiplying] + [counts[e.name] for e in spiking] + [neuron_steps])
     steps = time_steps or inherent or found
     if inherent is not None and time_steps is not None and inherent != time_steps:
         raise InputError(
@@ -112,17 +116,21 @@ def infer(
             expected=f"{inherent} steps on axis {axis}",
             fix="leave time_steps out, or correct time_axis",
         )
+    sample_first = max(neuron_axes) == 1 if len(neuron_axes) == 1 else axis == 1
     layouts = {}
     for execution in executions:
         if execution.name not in layouts:
-            layouts[execution.name] = _layout(execution, samples, steps, counts[execution.name], axis)
-    return Timing(samples, steps, axis, layouts, outer)
+            layouts[execution.name] = _layout(execution, samples, steps, counts[execution.name], sample_first)
+    return Timing(samples, steps, axis, layouts, outer, sample_first)
 
 
-def _axis(multiplying: Sequence[Execution], counts: Mapping[str, int], example: Tensor, multi_step: bool) -> int | None:
+def _axis(
+    multiplying: Sequence[Execution], counts: Mapping[str, int], example: Tensor, neuron_axes: frozenset[int]
+) -> int | None:
     """Time axis of the example, judged by the first layer with weights that reads it."""
     if example.dim() < 3:
         return None
+    said = next(iter(neuron_axes)) if len(neuron_axes) == 1 else None
     first = multiplying[0]
     lead, runs, (s0, s1) = first.input_shape[0], counts[first.name], example.shape[:2]
     sequence = example.dim() == 5 or (
@@ -139,16 +147,16 @@ def _axis(multiplying: Sequence[Execution], counts: Mapping[str, int], example: 
     )
     if first.op == "linear":
         if len(first.input_shape) == 3 and example.dim() == 3 and first.input_shape[:2] == (s0, s1):
-            return 0 if multi_step else None
+            return said
         sequence = sequence or len(first.input_shape) == example.dim() - 1
     if sequence and lead == s0 * s1 and runs == 1 and (s0 > 1 or s1 > 1 or example.dim() == 5):
-        return 0
+        return 0 if said is None else said
     if sequence and lead == s1 and runs == s0:
         return 0
     if sequence and lead == s0 and runs == s1:
         return 1
-    if example.dim() == 5 and multi_step:
-        return 0
+    if example.dim() == 5 and said is not None:
+        return said
     return None
 
 
@@ -168,7 +176,7 @@ def _ratio(execution: Execution, samples: int) -> int:
     )
 
 
-def _layout(execution: Execution, samples: int, steps: int, count: int, axis: int | None) -> Layout:
+def _layout(execution: Execution, samples: int, steps: int, count: int, sample_first: bool) -> Layout:
     shape = list(execution.input_shape)
     if steps == 1 or count > 1:
         if count not in (1, steps, steps - 1):
@@ -180,7 +188,7 @@ def _layout(execution: Execution, samples: int, steps: int, count: int, axis: in
                 fix="give every place its own module or parameter; say time_steps= if T was not recognised",
             )
         return Layout("batch", 1, steps if count > 1 else 1)
-    two = [samples, steps] if axis == 1 else [steps, samples]
+    two = [samples, steps] if sample_first else [steps, samples]
     leading = len(shape) >= 3 and shape[:2] == two
     flat = shape[0] == steps * samples
     if leading and (shape[0] != samples or len(shape) in (3, 5)) and not (flat and len(shape) == 4):
