@@ -85,6 +85,7 @@ STEPS = {
     "comparison of a comparison": lambda v: ((v > 0).float() > 0.5).float(),
     "views": lambda v: (v.view(-1, 2, 2) > 0).float().flatten(1),
     "ne": lambda v: (v.clamp(min=0) != 0).float(),
+    "per channel": lambda v: (v > torch.linspace(-1, 1, 4)).float(),
     "two ways": lambda v: (v > 0).float() * (v > 0),
 }
 SIGNS = {
@@ -168,7 +169,7 @@ REFUSED = {
     "nonzero": lambda v: v.new_zeros(v.shape).index_put_(tuple((v > 0).nonzero().T), torch.ones(())),
     "winner": lambda v: F.one_hot(v.argmax(1), 4).float(),
     "buckets": lambda v: torch.bucketize(v, torch.tensor([-0.5, 0.0, 0.5])).float(),
-    "per channel": lambda v: (v > torch.linspace(-1, 1, 4)).float(),
+    "per sample": lambda v: (v > torch.linspace(-1, 1, 5)[:, None]).float(),
     "against its mean": lambda v: (v > v.mean(1, keepdim=True)).float(),
     "against another": lambda v: (v > v.roll(1, 1)).float(),
     "gate": product_with_other,

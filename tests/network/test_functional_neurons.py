@@ -309,9 +309,9 @@ def test_one_step_per_call(clears):
 def test_one_time_step_does_not_show_a_memory():
     workload = read(InADict(steps=1), torch.randn(4, 6)).workload
     assert [n.operation for n in workload.not_understood] == ["threshold"]
-    assert "two steps or more" in workload.not_understood[0].reason
+    assert "3 or more" in workload.not_understood[0].reason
     workload = read(OneStepPerCall(), torch.randn(4, 6)).workload
-    assert "two steps or more" in workload.not_understood[0].reason
+    assert "3 or more" in workload.not_understood[0].reason
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
@@ -449,6 +449,34 @@ def test_slices_of_one_tensor(axis):
     assert list(activity.layers[neuron.name].nonzero_outputs) == want["0"]
 
 
+@pytest.mark.parametrize("maps", [False, True])
+def test_constants_per_channel(maps):
+    class PerChannel(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Conv2d(2, 4, 3) if maps else nn.Linear(6, 4)
+            self.levels = nn.Parameter(
+                torch.tensor([0.25, 0.5, 0.75, 1.0]).reshape(4, 1, 1) if maps else torch.arange(1, 5) / 4
+            )
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, x):
+            v, total = 0.0, 0.0
+            for _ in range(4):
+                v = 0.5 * v + self.layer(x)
+                s = (v > self.levels).float()
+                v = v - s * self.levels
+                total = total + self.head(note(0, s).mean((2, 3)) if maps else note(0, s))
+            return total
+
+    x = torch.randn(3, 2, 5, 5) * 2 if maps else torch.randn(3, 6)
+    network = read(PerChannel(), x)
+    found = network.workload["layer.neuron"].neuron
+    assert found == Neuron(threshold=(0.25, 0.5, 0.75, 1.0), decay=0.5, fires_at_equality=False)
+    activity, want = measured(network, x)
+    assert list(activity.layers["layer.neuron"].nonzero_outputs) == want["0"]
+
+
 # what no record can say
 
 
@@ -466,17 +494,16 @@ class Adaptive(State):
         return total
 
 
-class PerChannel(State):
-    def __init__(self):
-        super().__init__()
-        self.levels = nn.Parameter(torch.linspace(0.2, 0.9, 8))
+class PerSample(State):
+    """Every sample has a threshold of its own."""
 
     def forward(self, x):
         v, total = torch.zeros(len(x), 8), 0.0
+        levels = torch.arange(1.0, len(x) + 1)[:, None]
         for _ in range(4):
             v = v + self.fc1(x)
-            s = (v > self.levels).float()
-            v, total = v - s * self.levels, total + self.out(s)
+            s = (v > levels).float()
+            v, total = v - s * levels, total + self.out(s)
         return total
 
 
@@ -522,7 +549,7 @@ class Coupled(State):
     ("make", "why"),
     [
         (Adaptive, "nearest record"),
-        (PerChannel, "differs from neuron to neuron"),
+        (PerSample, "from sample to sample"),
         (OneBuffer, "not elementwise"),
         (Potential, "membrane potential is used as data"),
         (Coupled, ""),

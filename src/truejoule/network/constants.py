@@ -86,7 +86,9 @@ def constant(
         if bool(((distance <= tolerance) & (option >= low) & (option <= high)).all()):
             close.append((float((distance / tolerance.clamp(min=1e-300)).max()), option))
     if close:
-        best = min(close, key=lambda found: (found[0] > 0.25, found[1].numel(), len(repr(found[1][0].item())), found[0]))
+        best = min(
+            close, key=lambda found: (found[0] > 0.25, found[1].numel(), len(repr(found[1][0].item())), found[0])
+        )
         return _one(best[1])
     middle = measured.median()
     if bool(((measured - middle).abs() <= tolerance).all()):

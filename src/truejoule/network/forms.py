@@ -158,9 +158,7 @@ def _form(caller: Caller, shape: tuple[int, ...]) -> Form | None:
     raise NotElementwise("it mixes the elements of its input, and not as a sequence of time steps")
 
 
-def _first_axis(
-    caller: Caller, reach: Tensor, shape: tuple[int, ...], scale: float | None, trials: int
-) -> Form | None:
+def _first_axis(caller: Caller, reach: Tensor, shape: tuple[int, ...], scale: float | None, trials: int) -> Form | None:
     pattern, lead = _pattern(reach), shape[0]
     if pattern is None:
         return None
@@ -232,9 +230,7 @@ def _reach_calls(caller: Caller, shape: tuple[int, ...], scale: float | None, tr
     return _influence(lambda x: torch.stack(caller.answers(list(x))), (4, *shape), scale, trials)
 
 
-def _influence(
-    run: Callable[[Tensor], Tensor], shape: tuple[int, ...], scale: float | None, trials: int
-) -> Tensor:
+def _influence(run: Callable[[Tensor], Tensor], shape: tuple[int, ...], scale: float | None, trials: int) -> Tensor:
     tried = min(shape[0], CHANGED)
     reach = torch.zeros(tried, shape[0], dtype=torch.bool)
     for trial in range(trials):

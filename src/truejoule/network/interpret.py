@@ -280,6 +280,7 @@ def as_call(
     name: str, operation: Operation, title: str, original: Callable[[], Tensor], step: int, steps: int, samples: int
 ) -> Call:
     assert operation.weight is not None and operation.op in ("conv", "linear")
+
     def default() -> Tensor:
         result = value_of(original())
         return result.unsqueeze(-2) if title == "conv1d" else result

@@ -32,7 +32,9 @@ def judge(replay: Replay, steps: int, unused: bool) -> tuple[Op | None, Neuron |
             _require_sum(replay)
         if steps > 1 and _remembers(replay):
             if steps < SHORTEST:
-                raise Refused(f"{steps} time steps do not show what it remembers; read the network with {SHORTEST} or more")
+                raise Refused(
+                    f"{steps} time steps do not show what it remembers; read the network with {SHORTEST} or more"
+                )
             lanes = Lanes(ReplayCaller(replay), Form(time=0, steps=replay.steps, neurons=(replay.neurons,)))
             return "neuron", measured(lanes, replay.constants(), "a neuron in the forward pass"), ""
         if unused:
@@ -48,11 +50,14 @@ def _remembers(replay: Replay) -> bool:
     """Whether some earlier input changes a later answer, for inputs of every size."""
     generator = torch.Generator().manual_seed(3)
     shape = (replay.steps, 4096 // replay.neurons + 16, replay.neurons)
-    for _ in range(4):
-        x = (0.5 + torch.randn(shape, generator=generator)) * 10 ** (6.5 * torch.rand(shape[1:], generator=generator) - 2.5)
+    for trial in range(max(4, replay.steps - 1)):
+        step = trial % (replay.steps - 1)
+        x = (0.5 + torch.randn(shape, generator=generator)) * 10 ** (
+            6.5 * torch.rand(shape[1:], generator=generator) - 2.5
+        )
         other = x.clone()
-        other[0] = x[0] * torch.randn(shape[1:], generator=generator)
-        if not torch.equal(replay.run(x)[1:], replay.run(other)[1:]):
+        other[step] = x[step] * torch.randn(shape[1:], generator=generator)
+        if not torch.equal(replay.run(x)[step + 1 :], replay.run(other)[step + 1 :]):
             return True
     return False
 
@@ -75,7 +80,10 @@ def _stateless(replay: Replay) -> tuple[Op | None, Neuron | None, str]:
     wide = torch.logspace(-4, 4, 400)
     x = torch.cat([-wide, torch.zeros(1), wide, torch.linspace(-8, 8, 1601), torch.linspace(-1.5, 1.5, 601)]).sort()[0]
     x = x[:, None].expand(-1, replay.neurons)
-    y = replay.run(x.expand(replay.steps, -1, -1))[-1]
+    every = replay.run(x.expand(replay.steps, -1, -1))
+    y = every[-1]
+    if not torch.equal(every, y.expand_as(every)):
+        raise Refused("what it does changes from one time step to the next")
     if torch.equal(y, x):
         return None, None, ""
     if torch.equal(y, x.clamp(min=0)):

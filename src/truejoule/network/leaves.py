@@ -124,7 +124,13 @@ class _Search:
 
 
 def check_time(
-    module: nn.Module, where: str, neuron: Neuron, form: Form, shape: tuple[int, ...], layout: Layout, sample_first: bool
+    module: nn.Module,
+    where: str,
+    neuron: Neuron,
+    form: Form,
+    shape: tuple[int, ...],
+    layout: Layout,
+    sample_first: bool,
 ) -> None:
     """A neuron must take time as its layer does: several steps in one call along the axis that holds them, else one step per call.
 
@@ -140,7 +146,9 @@ def check_time(
         got = first_tensor(fresh_copy(module)(x.to(own_dtype(module))))
     want, _ = predict(neuron, layout.split(x, sample_first))
     apart = (
-        torch.ones(1) if got is None or got.shape != x.shape else (layout.split(got.double(), sample_first) - want).abs()
+        torch.ones(1)
+        if got is None or got.shape != x.shape
+        else (layout.split(got.double(), sample_first) - want).abs()
     )
     if float((apart > 1e-3 * min(values(neuron.height))).double().mean()) > 1e-3:
         steps = f"{layout.per_call} steps" if layout.per_call > 1 else "one step"

@@ -193,7 +193,9 @@ def _resets(
     p = (kept[2] - kept[0]) / (0.5 * at)
     q = kept[0] - p * 1.25 * at
     share = decay + trace
-    if bool((decay >= 1 - 1e-9).all()):  # only differences of levels show, until a spike lowers the state by one threshold
+    if bool(
+        (decay >= 1 - 1e-9).all()
+    ):  # only differences of levels show, until a spike lowers the state by one threshold
         options = []
         if bool((q < -ALIKE * at).all()) and bool(((p - share).abs() < ALIKE * 10).all()):
             below = torch.where((-q - at).abs() <= ALIKE * at, at, -q)

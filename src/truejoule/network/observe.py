@@ -198,7 +198,9 @@ def _layers(seen: Trace, leaves: Leaves, timing: Timing) -> list[Layer]:
         by_name.setdefault(execution.name, []).append(execution)
     for name, executions in by_name.items():
         check_executions(name, executions)
-    neurons = {name: leaves.neurons.get(executions[0].path) for name, executions in by_name.items()} | dict(seen.neurons)
+    neurons = {name: leaves.neurons.get(executions[0].path) for name, executions in by_name.items()} | dict(
+        seen.neurons
+    )
     return [_layer(executions[0], timing.layouts[name], neurons[name]) for name, executions in by_name.items()]
 
 

@@ -244,4 +244,3 @@ def _precision(codes: Tensor) -> tuple[int, Levels]:
         bits = max(high, -low).bit_length()
         return bits, "binary" if bits == 1 else "mid_rise"
     return max(two_complement_bits(low, high), 2), "signed"
-

@@ -179,7 +179,9 @@ class Region:
     def _unscaled(self, index: int) -> int:
         """A gain on the input belongs to the neuron: go back over it."""
         while index in self.fresh and self.nodes[index].name in _SCALINGS and len(self.nodes[index].parents) == 1:
-            if any(isinstance(a, Constant) and (a.value is None or a.value.numel() > 1) for a in self.nodes[index].args):
+            if any(
+                isinstance(a, Constant) and (a.value is None or a.value.numel() > 1) for a in self.nodes[index].args
+            ):
                 break  # a scale per channel stays outside
             index = self.nodes[index].parents[0]
         return index

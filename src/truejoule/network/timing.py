@@ -106,7 +106,9 @@ def infer(
             fix="say time_axis=0 if the first axis is time, or time_steps=1 if there is none",
         )
     inherent = int(example.shape[axis]) if axis is not None else None
-    found = max([_ratio(e, samples) * counts[e.name] for e in multiplying] + [counts[e.name] for e in spiking] + [neuron_steps])
+    found = max(
+        [_ratio(e, samples) * counts[e.name] for e in multiplying] + [counts[e.name] for e in spiking] + [neuron_steps]
+    )
     steps = time_steps or inherent or found
     if inherent is not None and time_steps is not None and inherent != time_steps:
         raise InputError(

@@ -346,8 +346,6 @@ class _Tracer(TorchFunctionMode):
     ) -> None:
         index = self._counts[name]
         self._counts[name] += 1
-        execution = Execution(
-            name, op, path, index, sources, tuple(data.shape), tuple(result.shape), operation, note
-        )
+        execution = Execution(name, op, path, index, sources, tuple(data.shape), tuple(result.shape), operation, note)
         self.executions.append(execution)
         self._history.add(execution)

@@ -81,8 +81,6 @@ def with_codes(workload: Workload, codes: Codes) -> Workload:
 
     def coded(layer: Layer) -> Layer:
         code = codes[layer.name]
-        return replace(
-            layer, input_bits=code.bits, inputs_signed=code.signed, inputs_full_range=code.full_range
-        )
+        return replace(layer, input_bits=code.bits, inputs_signed=code.signed, inputs_full_range=code.full_range)
 
     return replace(workload, layers=tuple(coded(layer) for layer in workload.layers), activity=None)
