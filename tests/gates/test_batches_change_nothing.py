@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from integer_network import Case, Fire, GateNet, inputs
 from torch import nn
 
 import truejoule as tj
-from integer_network import Case, Fire, GateNet, inputs
 from small_networks import ReluNet, SpikingNet, images
 from truejoule.accelerators import preset
 

@@ -96,6 +96,14 @@ def elementwise(module: nn.Module, x: Tensor) -> Tensor | None:
         return None
 
 
+def measured(lanes: Lanes, constants: nn.Module, where: str) -> Neuron | None:
+    """As ``probe``, for what is known to remember and is not a module; ``constants`` holds its numbers as attributes."""
+    try:
+        return _measure(lanes, constants, where)
+    except NotMonotone as error:
+        raise UnknownNeuron(f"a larger input gives fewer spikes (around {error.args[0]:g})", where) from error
+
+
 def _measure(lanes: Lanes, module: nn.Module, where: str) -> Neuron | None:
     try:
         found = firing(lanes)
