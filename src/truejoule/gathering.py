@@ -53,14 +53,18 @@ class Samples:
         yield from self.batches()
 
     @property
+    def labels(self) -> Tensor:
+        if self.y is None:
+            raise InputError("samples without labels", where="data", expected="batches of (inputs, labels)")
+        return self.y
+
+    @property
     def per_batch(self) -> int:
         return max(1, min(MOST_PER_BATCH, ELEMENTS_PER_BATCH // self.x[0].numel()))
 
     def batches(self, device: Any = "cpu") -> list[tuple[Tensor, Tensor]]:
         """(inputs, labels) of all samples; labels stay on the CPU."""
-        if self.y is None:
-            raise InputError("samples without labels", where="data", expected="batches of (inputs, labels)")
-        return list(zip(self.inputs(device), self.y.split(self.per_batch), strict=True))
+        return list(zip(self.inputs(device), self.labels.split(self.per_batch), strict=True))
 
     def inputs(self, device: Any = "cpu") -> tuple[Tensor, ...]:
         """Inputs of all samples in batches."""

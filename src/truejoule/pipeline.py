@@ -83,8 +83,7 @@ def evaluate(
     if any(tensor.device != place for tensor in [*net.parameters(), *net.buffers()]):
         net = copy.deepcopy(net).to(place)
     gathered = gather(data, samples, time_axis=time_axis)
-    assert gathered.y is not None
-    check_labels(score, gathered.y)
+    check_labels(score, gathered.labels)
     network, gathered = read_with(net, gathered, place, time_steps, time_axis, name)
     ranges = calibration_samples(calibration, gathered)
     network = network.calibrated(ranges.inputs(place))
@@ -102,7 +101,7 @@ def evaluate(
     recorder = plan.network.recorder()
     ideal = _scores(lambda x: plan.network.run(x, on_layer=recorder.on_layer), batches, rule, "ideal", report)
     activity = recorder.activity("measured (ideal)")
-    judge = score_for(score, ideal, gathered.y, sigmoid=ends_in_sigmoid(plan.network))
+    judge = score_for(score, ideal, gathered.labels, sigmoid=ends_in_sigmoid(plan.network))
 
     def on_chip(seed: int) -> tuple[ChipRun, Cost, Measurement, tuple[DropMap, ...]]:
         """Program one chip, run all samples on it, and account for what it measured."""
@@ -113,7 +112,7 @@ def evaluate(
         found = _scores(deployed, batches, rule, f"{plan.accelerator.name}, chip {seed}", report)
         measured = deployed.measurement()
         cost = plan.accelerator.cost(mapping, measured.activity, measured.work)
-        return _chip_run(seed, judge, found, ideal, gathered.y, measured, cost), cost, measured, _drops(deployed)
+        return _chip_run(seed, judge, found, ideal, gathered.labels, measured, cost), cost, measured, _drops(deployed)
 
     first, cost, measured, drops = on_chip(seeds[0])
     over_time, without_ann = _over_time(plan, measured)
@@ -125,7 +124,7 @@ def evaluate(
         title=plan.accelerator.title,
         as_published=plan.accelerator.as_published,
         remedies=tuple(m.name for stage in STAGES for m in mitigations if m.stage == stage),
-        ideal_accuracy=judge.accuracy(judge.marks(ideal, gathered.y)),
+        ideal_accuracy=judge.accuracy(judge.marks(ideal, gathered.labels)),
         chips=chips,
         cost=cost,
         ideal_cost=plan.accelerator.cost(mapping, activity, _at(activity, measured)),

@@ -135,8 +135,8 @@ def _stacked(output: Any, steps: int, asked: bool) -> Any:
         return _zipped(value)
     if isinstance(value, Mapping):
         return {key: _stacked(item, steps, asked) for key, item in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):  # names say more than places
-        return {key: _stacked(item, steps, asked) for key, item in zip(value._fields, value, strict=True)}
+    if isinstance(value, tuple) and (names := getattr(value, "_fields", ())):  # they say more than places
+        return {key: _stacked(item, steps, asked) for key, item in zip(names, value, strict=True)}
     if isinstance(value, (tuple, list)):
         return tuple(_stacked(item, steps, asked) for item in value)
     return value
