@@ -71,7 +71,14 @@ def readout_of(
     few = gathered.x[torch.arange(max(SIZES)) % len(gathered)]
     outputs = [network.run(Samples(few[:n], None, gathered.axis, "").batch(0, n).to(place)) for n in SIZES]
     classes = not callable(score) and score != "regression"
-    return readout_for(outputs, network.time_steps, asked, spiking=network.workload.spiking, classes=classes)
+    return readout_for(
+        outputs,
+        network.time_steps,
+        asked,
+        spiking=network.workload.spiking,
+        classes=classes,
+        time_axis=network.timing.time_axis,
+    )
 
 
 def ends_in_sigmoid(network: Network) -> bool:

@@ -61,7 +61,7 @@ def evaluate(
     data : batches of ``(inputs, labels)``, or what ``truejoule.samples`` gathered of them. Their order and their batches change no number.
     mitigations : remedies, applied stage by stage.
     calibration : batches of inputs on which converter ranges are set (1,024 samples at most); by default 64 of the scored samples.
-    samples : how many samples are scored, ``None`` for all.
+    samples : at most so many samples are scored, also of those gathered before; ``None`` for all.
     readout : how the outputs become scores: "mean", "sum", "last", "first" or "max" over time, or a function of the outputs; by default what is
         certain, see ``readout_for``.
     score : "classification", "binary-logit", "binary-probability", "regression" (mean absolute error), or a function of (scores, labels) that gives

@@ -33,7 +33,8 @@ class Readout:
     key : which of several outputs is taken; ``None``: the only one.
     time : axis of time in it.
     over_time : how time steps become one, see ``OVER_TIME``.
-    flat : whether maps of one pixel are dropped.
+    maps : whether maps of one pixel are dropped.
+    folded : whether time and samples share the first axis, and must be told apart.
     lists : whether a list of any length is one of time steps, not only one of T.
     tuples : whether a tuple is one of time steps.
     function : the user's own, instead of all this.
@@ -43,7 +44,8 @@ class Readout:
     key: int | str | None = None
     time: int | None = None
     over_time: str = "mean"
-    flat: bool = False
+    maps: bool = False
+    folded: bool = False
     lists: bool = False
     tuples: bool = False
     function: Callable[[Any], Any] | None = None
@@ -54,8 +56,10 @@ class Readout:
         found = _stacked(output, self.steps, self.lists)
         found = _zipped(found) if self.tuples else found
         x = _tensor(found if self.key is None else found[self.key])
-        if self.flat:
+        if self.maps:
             x = _without_map(x)
+        if self.folded:
+            x = x.unflatten(0, (self.steps, -1) if self.time == 0 else (-1, self.steps))
         if self.time is None:
             return x
         wide = x if x.is_floating_point() and x.element_size() >= 4 else x.float()
@@ -69,7 +73,13 @@ class Readout:
 
 
 def readout_for(
-    outputs: Sequence[Any], steps: int, asked: str | Callable[[Any], Any] | None, *, spiking: bool, classes: bool
+    outputs: Sequence[Any],
+    steps: int,
+    asked: str | Callable[[Any], Any] | None,
+    *,
+    spiking: bool,
+    classes: bool,
+    time_axis: int | None = None,
 ) -> Readout:
     """The rule that turns outputs into scores.
 
@@ -79,6 +89,8 @@ def readout_for(
     asked : a name of ``OVER_TIME``, a function of the outputs, or ``None``: only what is certain.
     spiking : whether the network has spiking neurons, so that a tuple may be (spikes, membranes).
     classes : whether scores are of classes: then the mean over time is taken where nobody says otherwise, since its order is that of the sum.
+
+    time_axis : of the inputs; outputs that fold time and samples into one axis have them in the same order.
 
     Raises
     ------
@@ -104,10 +116,17 @@ def readout_for(
         found = [_zipped(f) for f in found]
     key = _key(found[0], steps, spiking)
     pair = [_tensor(f if key is None else f[key]) for f in found]
-    flat = classes and all(x.dim() > 3 for x in pair)
-    if flat:
+    maps = classes and all(x.dim() > 3 for x in pair)
+    if maps:
         pair = [_without_map(x) for x in pair]
-    sample, time = _axes(pair, steps, asked)
+    folded = (
+        steps > 1
+        and time_axis is not None
+        and all(x.dim() and len(x) == steps * n for x, n in zip(pair, SIZES, strict=True))
+    )
+    if folded:
+        pair = [x.unflatten(0, (steps, n) if time_axis == 0 else (n, steps)) for x, n in zip(pair, SIZES, strict=True)]
+    sample, time = (1 - time_axis, time_axis) if folded and time_axis is not None else _axes(pair, steps, asked)
     if asked is not None and time is None:
         raise InputError(
             "outputs without time steps",
@@ -121,7 +140,7 @@ def readout_for(
             "one output per sample",
             "an output per time step, and no word on how to sum up",
         )
-    rule = Readout(steps, key, time, asked or "mean", flat, asked is not None, tuples)
+    rule = Readout(steps, key, time, asked or "mean", maps, folded, asked is not None, tuples)
     left = pair[0].dim() - (time is not None)
     if (sample != 0 and time is None) or (classes and left > 2):
         _refuse(f"shape {tuple(pair[0].shape)} for {SIZES[0]} samples", f"(N, classes), or ({steps}, N, classes)")

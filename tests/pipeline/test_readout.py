@@ -68,6 +68,13 @@ def test_any_batch_size_once_the_form_is_known(form, n):
     assert torch.allclose(rule(forward)(forward(n)), expected[:n], rtol=1e-6)
 
 
+def test_time_and_samples_in_one_axis_are_in_the_order_of_the_inputs():
+    for axis in (0, 1):
+        forward = lambda n, axis=axis: (STEPS[:, :n] if axis == 0 else STEPS[:, :n].transpose(0, 1)).flatten(0, 1)  # noqa: E731
+        found = readout_for([forward(n) for n in SIZES], T, None, spiking=True, classes=True, time_axis=axis)
+        assert torch.allclose(found(forward(9)), MEAN, rtol=1e-6) and torch.allclose(found(forward(4)), MEAN[:4])
+
+
 def test_one_time_step():
     for forward in (lambda n: STEPS[:1, :n], lambda n: STEPS[0, :n, None], lambda n: [STEPS[0, :n]]):
         assert torch.equal(rule(forward, steps=1)(forward(9)), STEPS[0])

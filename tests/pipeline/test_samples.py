@@ -143,21 +143,61 @@ def test_batches_and_example_follow_from_the_shape_of_a_sample():
     assert len(tj.samples([(torch.rand(1, 3), y[:1])]).example()) == 1
 
 
-def test_several_machines_see_the_same_samples(tmp_path, capsys, monkeypatch):
+MINE = """
+import torch
+from small_networks import SpikingNet, images
+net = SpikingNet()
+x, y = images(12), torch.arange(12) % 5
+def once():
+    return ((x[i:i+4], y[i:i+4]) for i in torch.randperm(9).tolist())
+ann = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(256, 5)).eval()
+def swapped(outputs):
+    return -outputs
+calls = []
+def lowest(scores, labels):
+    calls.append(len(scores))
+    if len(calls) > 3:
+        raise ValueError("enough")
+    return scores.argmin(1) == labels
+"""
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_several_machines_see_the_same_samples(mine, capsys):
     """A generator is not empty for the second machine, a shuffling loader gives no other samples."""
     from truejoule.cli import evaluate
 
-    (tmp_path / "mine.py").write_text(
-        "import torch\nfrom small_networks import SpikingNet, images\nnet = SpikingNet()\n"
-        "x, y = images(12), torch.arange(12) % 5\n"
-        "def once():\n    return ((x[i:i+4], y[i:i+4]) for i in torch.randperm(9).tolist())\n"
-        "ann = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(256, 5)).eval()\n"
-    )
-    monkeypatch.chdir(tmp_path)
     evaluate("mine.py:net", data="mine.py:once", on=("sata",), ann="mine.py:ann", samples=8, json_=True)
     found = json.loads(capsys.readouterr().out)
     assert len(found) == 2 and len({e["provenance"]["samples_digest"] for e in found}) == 1
     assert all(e["accuracy"]["samples"] == 8 for e in found)
+
+
+def test_readout_and_score_from_the_command_line_and_what_is_kept_when_they_fail(mine, capsys):
+    """The score fails in the second run: the first is on disk, and said to be."""
+    from truejoule.cli import evaluate
+
+    with pytest.raises(tj.InputError, match="the score failed"):
+        evaluate(
+            "mine.py:net",
+            data="mine.py:once",
+            on=("sata", "sata"),
+            calibration="mine.py:once",
+            readout="mine.py:swapped",
+            score="mine.py:lowest",
+            samples=8,
+            json_=True,
+        )
+    kept = capsys.readouterr().err.strip().removeprefix("kept: ")
+    found = json.loads((mine / kept / "evaluation.json").read_text())
+    assert found["provenance"]["scored"] == "lowest of scores and labels, swapped of the outputs"
+    assert "given by the user" in found["provenance"]["calibration"]
 
 
 def test_runs_on_different_samples_are_not_compared_in_silence():
