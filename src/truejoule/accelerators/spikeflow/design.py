@@ -17,7 +17,6 @@ from truejoule.accelerators.preset import Parameter, Preset, Unit, fill
 from truejoule.components.coefficient import Coefficient
 from truejoule.cost import Cost, TrainingCost
 from truejoule.errors import InputError
-from truejoule.numerics.schemes import slices_of
 from truejoule.workload import Activity, TrainingSparsity, Work, Workload
 from truejoule.workload.standing import computed_once, fitted
 
@@ -113,10 +112,6 @@ class Structure:
     def g_off_siemens(self) -> float:
         return 1.0 / self.r_off
 
-    def slices(self, bits: int) -> int:
-        """Physical columns per weight of ``bits`` bits."""
-        return slices_of(self.encoding, bits, self.cell_bits)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
@@ -200,6 +195,17 @@ class SpikeFlow:
         raise InputError(
             "this machine has no model of training", where=self.name, fix="use sata, or leave the loss out"
         )
+
+    def undisturbed(self) -> SpikeFlow:
+        """See ``accelerators.Accelerator``: perfect wires, cells that hold what was written, an ideal converter."""
+        nothing = dict.fromkeys(
+            ("r_wl", "r_bl", "r_source", "r_sense", "programming_variation", "stuck_on", "stuck_off", "read_noise"), 0.0
+        )
+        return replace(self, structure=replace(self.structure, adc_bits=None, **nothing))  # type: ignore[arg-type]
+
+    def suited(self, workload: Workload) -> SpikeFlow:
+        """Crossbars take spikes and numbers alike."""
+        return self
 
     def ann_twin(self, bits: int = 8) -> SpikeFlow:
         """The same chip with activations of ``bits`` bit, applied bit by bit, and ReLU instead of neurons: crossbars know no other input.
