@@ -73,7 +73,7 @@ def test_zeroing_one_cell_changes_exactly_the_outputs_it_feeds():
 def currents(layer, window, wires):
     """Column currents of every crossbar for one window, by sparse nodal analysis: no code in common with the fast path."""
     s = layer.structure
-    rows = torch.cat([window, torch.zeros(1)])[layer._index].view(layer.matrix.shape[0], -1)
+    rows = torch.cat([window, torch.zeros(1)])[layer._index].view(layer.matrix.shape[1], -1)
     full = torch.zeros(len(rows), s.crossbar_size)
     full[:, layer._first_row :] = rows
     return [
@@ -93,7 +93,7 @@ def test_outputs_with_wires_equal_nodal_analysis_of_the_programmed_arrays():
     layer = deployed.layer("conv2")
     s = layer.structure
     spikes = (torch.rand(1, 6, 8, 8, generator=torch.Generator().manual_seed(1)) < 0.4).float()
-    got = layer(spikes, None, 0, 0)[0] / (layer.scale.view(-1, 1, 1) * layer.grid.step)
+    got = layer(spikes, None, 0, 0)[0] / layer.scale.view(-1, 1, 1)
     unrolled = functional.unfold(spikes, 3, padding=1)[0]
     circuit = Wires(5.0, 7.0, r_source_ohm=100.0, r_sense_ohm=30.0)
     for position in (0, 19, 36):
@@ -115,7 +115,7 @@ def test_measured_conductance_is_the_power_of_the_arrays():
     wires, s = Wires(5.0, 7.0), layer.structure
     total = 0.0
     for window in functional.unfold(spikes, 3, padding=1)[0].T:
-        rows = torch.cat([window, torch.zeros(1)])[layer._index].view(layer.matrix.shape[0], -1)
+        rows = torch.cat([window, torch.zeros(1)])[layer._index].view(layer.matrix.shape[1], -1)
         for b, row in enumerate(rows):
             v = torch.zeros(s.crossbar_size, dtype=torch.float64)
             v[layer._first_row :] = row
@@ -147,7 +147,7 @@ def test_converter_rounds_every_partial_sum():
     layer = chip.deploy(network, [x]).layer("conv2")
     s = layer.structure
     spikes = (torch.rand(1, 6, 8, 8, generator=torch.Generator().manual_seed(1)) < 0.4).float()
-    got = layer(spikes, None, 0, 0)[0] / (layer.scale.view(-1, 1, 1) * layer.grid.step)
+    got = layer(spikes, None, 0, 0)[0] / layer.scale.view(-1, 1, 1)
     step = s.crossbar_size * s.g_on_siemens * s.v_read / 15
     unrolled = functional.unfold(spikes, 3, padding=1)[0]
     for position in (3, 27):

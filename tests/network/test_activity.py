@@ -140,7 +140,13 @@ def test_the_deployed_variant_is_measured():
         ([-1.0, 1.0], (1, True)),
         ([0.0, 1.0, 2.0, 3.0], (2, False)),
         ([0.0, 0.25, 1.0], (3, False)),
-        ([-2.0, -1.0, 0.0, 1.0], (3, True)),
+        ([-2.0, -1.0, 0.0, 1.0], (2, True)),
+        ([float(k) for k in range(-128, 128)], (8, True)),
+        ([float(k) for k in range(-128, 129)], (9, True)),
+        ([float(k) for k in range(6)], (3, False)),
+        ([k / 4095 for k in range(4096)], (12, False)),
+        ([-1.0, 0.0, 1.0], (2, True)),
+        ([0.0, 10 / 255, 200 / 255], (5, False)),
         ([k / 255 for k in range(256)], (8, False)),
         ([k / 15 for k in range(16)], (4, False)),
         ([0.0], (1, False)),
@@ -163,8 +169,10 @@ def test_normalised_images_are_float():
 
 
 def test_ones_of_codes():
-    assert InputCode(4, True, 0.5).ones(torch.tensor([-1.5, 0.0, 3.5])).tolist() == [2, 0, 3]
-    assert InputCode(1, True, 1.0, bipolar=True).ones(torch.tensor([-1.0, 1.0])).tolist() == [0, 1]
+    assert InputCode(0.5, -3.5, 3.5).ones(torch.tensor([-1.5, 0.0, 3.5])).tolist() == [2, 0, 3]
+    assert InputCode(1.0, -1.0, 1.0, bipolar=True).ones(torch.tensor([-1.0, 1.0])).tolist() == [0, 1]
+    assert InputCode(1.0, 0.0, 4095.0).ones(torch.tensor([4095.0, 1025.0, 0.0])).tolist() == [12, 2, 0]
+    assert InputCode(None, 0.0, 255.0).ones(torch.tensor([255.0, 3.2, 900.0])).tolist() == [8, 2, 8]
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])

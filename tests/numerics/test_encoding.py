@@ -10,10 +10,12 @@ from truejoule.numerics.encoding import decode, encode
 from truejoule.numerics.schemes import SCHEMES, slices_of
 
 
-def integers(bits: int, scheme: str, rows: int, columns: int, seed: int) -> torch.Tensor:
+def integers(bits: int, scheme: str, rows: int, columns: int, seed: int, mid_rise: bool) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
+    if mid_rise:
+        return 2.0 * torch.randint(0, 2**bits, (rows, columns), generator=generator) + 1 - 2**bits
     if bits == 1:
-        return torch.randint(0, 2, (rows, columns), generator=generator).float() * 2 - 1
+        return torch.full((rows, columns), 0.0)  # one bit in two's complement is -1 and 0; differential pairs hold 0 alone
     low = -(2 ** (bits - 1)) + (scheme == "differential")
     return torch.randint(low, 2 ** (bits - 1), (rows, columns), generator=generator).float()
 
@@ -26,22 +28,23 @@ def integers(bits: int, scheme: str, rows: int, columns: int, seed: int) -> torc
     st.integers(1, 12),
     st.integers(1, 9),
     st.integers(0, 10**6),
+    st.booleans(),
 )
-def test_round_trip(scheme, bits, cell_bits, rows, columns, seed):
-    weights = integers(bits, scheme, rows, columns, seed)
-    encoded = encode(weights, bits, cell_bits, scheme)
+def test_round_trip(scheme, bits, cell_bits, rows, columns, seed, mid_rise):
+    weights = integers(bits, scheme, rows, columns, seed, mid_rise)
+    encoded = encode(weights, bits, cell_bits, scheme, mid_rise)
     assert torch.equal(decode(encoded), weights)
     assert encoded.codes.min() >= 0 and encoded.codes.max() <= 2**cell_bits - 1
-    assert encoded.slices == slices_of(scheme, bits, cell_bits)
+    assert encoded.slices == slices_of(scheme, bits, cell_bits, mid_rise)
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.sampled_from(SCHEMES), st.integers(1, 8), st.integers(1, 4), st.integers(0, 10**6))
-def test_dot_products(scheme, bits, cell_bits, seed):
+@given(st.sampled_from(SCHEMES), st.integers(1, 8), st.integers(1, 4), st.integers(0, 10**6), st.booleans())
+def test_dot_products(scheme, bits, cell_bits, seed, mid_rise):
     """What the machine does: dot products per slice, radix, digital correction."""
-    weights = integers(bits, scheme, 20, 7, seed)
+    weights = integers(bits, scheme, 20, 7, seed, mid_rise)
     x = torch.randint(0, 2, (20,), generator=torch.Generator().manual_seed(seed + 1)).float()
-    e = encode(weights, bits, cell_bits, scheme)
+    e = encode(weights, bits, cell_bits, scheme, mid_rise)
     slices = torch.einsum("r,src->sc", x, e.codes)
     correction = e.offset * (x.sum() if e.mask is None else x @ e.mask)
     assert torch.equal(e.radix @ slices - correction, x @ weights)
@@ -64,8 +67,15 @@ def test_aware_offset_uses_fewer_low_resistance_cells():
         ([[0.5]], 4, "full_offset"),
         ([[-8.0]], 4, "differential"),
         ([[1.0]], 4, "nonsense"),
+        ([[2.0]], 1, "full_offset"),
     ],
 )
 def test_refusals(weights, bits, scheme):
     with pytest.raises(InputError):
         encode(torch.tensor(weights), bits, 4, scheme)
+
+
+def test_mid_rise_levels_are_odd():
+    for weights in ([[2.0]], [[0.0]], [[5.0]]):
+        with pytest.raises(InputError, match="bit width"):
+            encode(torch.tensor(weights), 2, 4, "full_offset", mid_rise=True)

@@ -28,12 +28,15 @@ def test_every_row_has_one_place(channels, kernel, rows, order):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 8), st.booleans(), st.integers(0, 10**6))
-def test_planes_add_up(bits, signed, seed):
-    top = 2**bits - 1
-    codes = torch.randint(-top if signed else 0, top + 1, (50,), generator=torch.Generator().manual_seed(seed)).float()
-    planes = bit_planes(codes, bits, signed)
-    assert len(planes) == count_planes(bits, signed)
+@given(st.integers(1, 12), st.sampled_from(["unsigned", "symmetric", "full range", "bipolar"]), st.integers(0, 10**6))
+def test_planes_add_up(bits, kind, seed):
+    half = 2 ** (bits - 1)
+    low, high = {"unsigned": (0, 2**bits - 1), "bipolar": (-1, 1)}.get(kind, (1 - half - (kind == "full range"), half - 1))
+    if kind in ("symmetric", "full range") and bits == 1:
+        return  # one bit with a sign is -1 and +1
+    codes = torch.randint(low, high + 1, (50,), generator=torch.Generator().manual_seed(seed)).float()
+    planes = bit_planes(codes, low, high)
+    assert len(planes) == count_planes(1 if kind == "bipolar" else bits, kind != "unsigned", kind == "full range")
     assert all(set(plane.unique().tolist()) <= {0.0, 1.0} for _, plane in planes)
     assert torch.equal(sum(weight * plane for weight, plane in planes), codes)
 

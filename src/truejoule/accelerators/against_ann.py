@@ -26,6 +26,7 @@ from truejoule.accelerators.over_time import (
 from truejoule.components.logic import PROXY_AC, PROXY_MAC
 from truejoule.cost import Comparison, compare
 from truejoule.workload import Layer, Workload
+from truejoule.workload.layer import REAL
 from truejoule.workload.profiles import PROFILES, Profile, with_profile
 
 MOST_STEPS = 64
@@ -97,7 +98,7 @@ def ann_workload(workload: Workload, bits: int, profile: Profile = PROFILES["rel
     image = {layer.name for layer in workload.layers if workload.sources(layer.name) in ((), ("input",))}
 
     def relu(layer: Layer) -> Layer:
-        narrow = layer.input_bits <= 8 and layer.name not in image and not layer.inputs_signed
+        narrow = layer.input_bits < REAL and layer.name not in image and not layer.inputs_signed
         return replace(
             layer,
             op="relu" if layer.op == "neuron" else layer.op,

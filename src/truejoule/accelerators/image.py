@@ -6,19 +6,20 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from truejoule.workload import Layer, Workload
+from truejoule.workload.layer import REAL
 
 WIDEST = 8
-"""Bits up to which inputs are taken as they are."""
+"""Bits of the widest image that a machine lays over real values."""
 
 
 def with_image_bits(workload: Workload, bits: int | None) -> Workload:
-    """The workload with real-valued images (wider than 8 bits) of ``bits`` bits; unchanged for ``None``."""
+    """The workload with real-valued images of ``bits`` bits; unchanged for ``None``."""
     if bits is None:
         return workload
 
     def narrow(layer: Layer) -> Layer:
         image = workload.sources(layer.name) in ((), ("input",))
-        return replace(layer, input_bits=bits) if image and layer.input_bits > WIDEST else layer
+        return replace(layer, input_bits=bits) if image and layer.input_bits == REAL else layer
 
     return replace(workload, layers=tuple(narrow(layer) for layer in workload.layers))
 

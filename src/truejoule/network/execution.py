@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from truejoule.network.interpret import Names
-from truejoule.network.precision import InputCode
 from truejoule.network.provenance import Origins
 from truejoule.network.recognise import Operation
 from truejoule.workload import NotUnderstood
@@ -26,7 +25,6 @@ class Execution:
     sources: tuple[Origins, ...]
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
-    code: InputCode | None
     operation: Operation | None
     note: str = ""
 

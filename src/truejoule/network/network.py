@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from truejoule.network.recognise import first_tensor, tensors
 from truejoule.network.recorder import ActivityRecorder
 from truejoule.network.state import State, reset
 from truejoule.network.timing import Timing
+from truejoule.network.widths import Watched, with_codes
 from truejoule.workload import Activity, Workload
 
 
@@ -33,6 +34,7 @@ class Network:
     names : how layers are recognised again in a later run.
     codes : per layer, the integer code of its inputs.
     start : state of neurons that have no reset method of their own, as they were when the network was read.
+    settled : whether codes were taken from calibration samples (``calibrated``) rather than from the example alone.
     """
 
     module: nn.Module
@@ -42,6 +44,7 @@ class Network:
     names: Names
     codes: Mapping[str, InputCode]
     start: State
+    settled: bool = False
 
     @property
     def time_steps(self) -> int:
@@ -104,6 +107,17 @@ class Network:
                 )
             finally:
                 self.restart(target)
+
+    def calibrated(self, batches: Iterable[Tensor]) -> Network:
+        """The network with the integer codes, and so the widths, of its layers' inputs taken from these samples.
+
+        What neurons, pooling and additions can make is held in any case; see ``widths``. Batches and their order change nothing.
+        """
+        widths = Watched(self.workload)
+        for x in batches:
+            self.run(x, on_layer=widths.on_layer)
+        codes = widths.codes()
+        return replace(self, workload=with_codes(self.workload, codes), codes=codes, settled=True)
 
     def recorder(self) -> ActivityRecorder:
         """A fresh recorder of activity; its ``on_layer`` goes into ``run``."""

@@ -15,13 +15,14 @@ from truejoule.network.execution import INPUT, Execution, Trace
 from truejoule.network.interpret import named_tensors
 from truejoule.network.leaves import Leaves, check_time, find_leaves
 from truejoule.network.network import Network, evaluating, same_outputs, stepper
-from truejoule.network.precision import InputCode, merge, weight_precision
+from truejoule.network.precision import weight_precision
 from truejoule.network.provenance import clear
 from truejoule.network.recognise import FINAL_ONLY
 from truejoule.network.standing import Watch
 from truejoule.network.state import METHODS, State, reset
 from truejoule.network.timing import Layout, Timing, infer, sample_shape
 from truejoule.network.trace import trace
+from truejoule.network.widths import Watched, with_codes
 from truejoule.workload import Edge, Layer, NotUnderstood, Workload
 from truejoule.workload.standing import with_standing
 
@@ -100,7 +101,7 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
 
     restart()
     leaves, seen, timing = _explore(module, example, time_steps, time_axis, restart)
-    layers, codes = _layers(seen, leaves, timing)
+    layers = _layers(seen, leaves, timing)
     edges = _edges(seen.executions)
     refused = (*leaves.refused, *seen.refused, *_softmax_in_the_middle(layers, edges))
     workload = Workload(
@@ -117,11 +118,17 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
         if not any(callable(getattr(module.get_submodule(path), m, None)) for m in METHODS)
     )
     restart()
-    network = Network(module, example, workload, timing, seen.names, codes, State.of(module, without_reset))
-    watch = Watch(timing.layouts, timing.time_axis == 1)
+    network = Network(module, example, workload, timing, seen.names, {}, State.of(module, without_reset))
+    watch, widths = Watch(timing.layouts, timing.time_axis == 1), Watched(workload)
+
+    def look(name: str, step: int, steps: int, input: Tensor, output: Tensor) -> None:
+        watch.on_layer(name, step, steps, input, output)
+        widths.on_layer(name, step, steps, input, output)
+
     torch.manual_seed(0)
-    same_outputs(seen.output, network.run(example, on_layer=watch.on_layer), "one after the other")
-    return replace(network, workload=with_standing(workload, watch.moving))
+    same_outputs(seen.output, network.run(example, on_layer=look), "one after the other")
+    codes = widths.codes()
+    return replace(network, workload=with_standing(with_codes(workload, codes), watch.moving), codes=codes)
 
 
 def _explore(
@@ -173,24 +180,16 @@ def _require_layers(executions: Sequence[Execution], module: nn.Module) -> None:
         )
 
 
-def _layers(seen: Trace, leaves: Leaves, timing: Timing) -> tuple[list[Layer], dict[str, InputCode]]:
+def _layers(seen: Trace, leaves: Leaves, timing: Timing) -> list[Layer]:
     by_name: dict[str, list[Execution]] = {}
     for execution in seen.executions:
         by_name.setdefault(execution.name, []).append(execution)
-    layers, codes = [], {}
     for name, executions in by_name.items():
         check_executions(name, executions)
-        first, layout = executions[0], timing.layouts[name]
-        code = None
-        for execution in executions:
-            code = merge(code, execution.code)
-        code = code or InputCode(32, True, 1.0)
-        codes[name] = code
-        layers.append(_layer(first, layout, code, leaves, timing))
-    return layers, codes
+    return [_layer(executions[0], timing.layouts[name], leaves) for name, executions in by_name.items()]
 
 
-def _layer(first: Execution, layout: Layout, code: InputCode, leaves: Leaves, timing: Timing) -> Layer:
+def _layer(first: Execution, layout: Layout, leaves: Leaves) -> Layer:
     op, operation = first.op, first.operation
     input_shape, output_shape = (
         sample_shape(op, first.input_shape, layout),
@@ -202,8 +201,6 @@ def _layer(first: Execution, layout: Layout, code: InputCode, leaves: Leaves, ti
         input_shape=input_shape,
         output_shape=output_shape,
         steps=layout.steps,
-        input_bits=code.bits,
-        inputs_signed=code.signed,
         neuron=leaves.neurons.get(first.name),
         note=first.note,
     )

@@ -3,33 +3,75 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from truejoule.workload.grid import common_step
+from truejoule.workload.grid import ROUNDING, common_step, deviation
+from truejoule.workload.layer import REAL, Levels, two_complement_bits
 
-MOST_LEVELS = 256
+WIDEST = 4096
+"""Largest magnitude of an integer code: 12 bits, and a sign."""
+MOST_VALUES = 1 << 15
+"""Distinct values that are kept; more are no grid."""
+CHANCE = 0.05
+"""Expected number of grids that as many random values would lie on by accident, above which a grid is not believed."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputCode:
-    """The integer code of a layer's inputs: ``x = step * code``.
+    """The integer code of a layer's inputs: ``x = step * code``, with codes from ``lowest`` to ``highest``.
 
     Attributes
     ----------
-    bits : 1 for spikes and ±1; up to 8 for values on a common grid; 32 for values without one.
-    signed : whether negative values occur.
-    step : size of one level; for 32-bit inputs the level of an 8-bit code over the largest value seen.
-    bipolar : values are -1 and +1 times ``step`` (coded 0 and 1).
+    step : size of one level; ``None`` for values on no grid.
+    low, high : the smallest and the largest value (0 at least, or at most: zero padding is always there).
     """
 
-    bits: int
-    signed: bool
-    step: float
+    step: float | None
+    low: float
+    high: float
+
+    @property
+    def lowest(self) -> int:
+        return 0 if self.step is None else round(self.low / self.step)
+
+    @property
+    def highest(self) -> int:
+        return 0 if self.step is None else round(self.high / self.step)
+
+    @property
+    def top(self) -> float:
+        """Largest magnitude."""
+        return max(self.high, -self.low)
+
+    @property
+    def signed(self) -> bool:
+        return self.low < 0
+
+    @property
+    def silent(self) -> bool:
+        """Whether no value but zero was seen, which says nothing about the step."""
+        return self.low == self.high == 0
+
+    @property
+    def bits(self) -> int:
+        """Two's complement width; 1 for spikes and for plus and minus one level; ``REAL`` without a grid."""
+        if self.step is None:
+            return REAL
+        if (self.lowest, self.highest) == (-1, 1) and self.bipolar:
+            return 1
+        return two_complement_bits(self.lowest, self.highest)
+
     bipolar: bool = False
+    """Whether zero does not occur between -1 and +1."""
+
+    @property
+    def full_range(self) -> bool:
+        """Whether the lowest two's complement code occurs, which has no positive counterpart."""
+        return self.signed and not self.bipolar and self.step is not None and self.lowest == -(2 ** (self.bits - 1))
 
     def ones(self, x: Tensor) -> Tensor:
         """Ones in the binary code of every element; sign-magnitude for negatives, 8 bit for values without a grid."""
@@ -37,8 +79,12 @@ class InputCode:
             return (x > 0).to(torch.int64)
         if self.bits == 1:
             return (x != 0).to(torch.int64)
-        code = torch.round(x.abs() / self.step).clamp(0, MOST_LEVELS - 1).to(torch.uint8)
-        return popcount(code)
+        step = self.step if self.step is not None else (self.top / (127 if self.signed else 255) or 1.0)
+        wide = WIDEST if self.step is not None else 255
+        code = torch.round(x.abs() / step).clamp(0, wide).to(torch.int16)
+        if self.bits <= 8 or self.step is None:
+            return popcount(code.to(torch.uint8))
+        return popcount((code & 0xFF).to(torch.uint8)) + popcount((code >> 8).to(torch.uint8))
 
 
 def popcount(code: Tensor) -> Tensor:
@@ -48,95 +94,154 @@ def popcount(code: Tensor) -> Tensor:
     return (code + (code >> 4)) & 0x0F
 
 
-def merge(a: InputCode | None, b: InputCode | None) -> InputCode | None:
-    """The code that holds the values of both."""
-    if a is None or b is None:
-        return a or b
-    if a.bipolar and b.bipolar and math.isclose(a.step, b.step, rel_tol=1e-5):
-        return a
-    signed = a.signed or b.signed
-    if max(a.bits, b.bits) > 8:
-        return InputCode(32, signed, max(a.step, b.step))
-    if a.bits == b.bits == 1 and not signed:
-        return a if math.isclose(a.step, b.step, rel_tol=1e-5) or b.step == 1.0 else b
-    step = min(a.step, b.step)
-    ratio = max(a.step, b.step) / step
-    top = max(_top(a), _top(b)) / step
-    if abs(ratio - round(ratio)) > 1e-3 or top > MOST_LEVELS - 1:
-        return InputCode(32, signed, max(top * step / 255, step))
-    return InputCode(_bits(round(top), signed), signed, step)
+class Values:
+    """The distinct values that a layer's inputs take over many batches; what they are does not depend on order or batches."""
 
+    def __init__(self) -> None:
+        self.known: Tensor | None = torch.zeros(0, dtype=torch.float64)
+        self.low, self.high, self.accuracy = 0.0, 0.0, 0.0
 
-def _top(code: InputCode) -> float:
-    return code.step * (1 if code.bits == 1 else 2 ** (code.bits - code.signed) - 1)
+    def add(self, x: Tensor) -> None:
+        """Take in all values of a tensor."""
+        x = x.detach().flatten()
+        if not x.numel():
+            return
+        if x.is_floating_point():
+            self.accuracy = max(self.accuracy, torch.finfo(x.dtype).eps)
+        if x.dtype in (torch.float16, torch.bfloat16):
+            x = x.float()
+        low, high = (float(v) for v in torch.aminmax(x))
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        if self.known is None:
+            return
+        new = self._new(x.cpu())
+        if new.numel():
+            self.known = torch.cat([self.known, new]).sort().values
+            if self.known.numel() > MOST_VALUES:
+                self.known = None
+
+    def _new(self, x: Tensor) -> Tensor:
+        """Distinct values that were not there before."""
+        assert self.known is not None
+        if self.known.numel() == 0:
+            # A few values show whether this is a spike train, which needs no sorting of the rest.
+            self.known = torch.unique(x[:256].double())
+            return torch.cat([torch.zeros(0, dtype=torch.float64), self._new(x)])
+        if self.known.numel() <= 4:
+            fresh = torch.ones_like(x, dtype=torch.bool)
+            for value in self.known.tolist():
+                fresh &= x != value
+        else:
+            known = self.known.to(x.dtype)
+            place = torch.searchsorted(known, x).clamp_(max=known.numel() - 1)
+            fresh = known[place] != x
+        return torch.unique(x[fresh].double())
+
+    def code(self) -> InputCode:
+        """The smallest code that holds all values exactly (within the accuracy of their dtype)."""
+        if self.known is None or not (math.isfinite(self.low) and math.isfinite(self.high)):
+            return InputCode(None, self.low, self.high)
+        return input_code_of(self.known.tolist(), self.accuracy)
 
 
 def input_code(x: Tensor) -> InputCode:
-    """The smallest code that holds all values of a tensor exactly (within float32 accuracy)."""
-    x = x.detach()
-    levels = torch.unique(x[:256].float().flatten()[: 1 << 20])
-    if levels.numel() == 0 or not bool(torch.isfinite(levels).all()):
-        return InputCode(32, True, 1.0)
-    signed = bool(levels[0] < 0)
-    top = float(levels.abs().max())
-    if top == 0:
-        return InputCode(1, False, 1.0)
-    if levels.numel() == 2 and float(levels[0]) == -float(levels[1]):
-        return InputCode(1, True, top, bipolar=True)
-    if levels.numel() <= 2 and not signed and float(levels[0]) in (0.0, top):
-        return InputCode(1, False, top)
-    step = grid(levels, MOST_LEVELS - 1)
-    if step is None:
-        return InputCode(32, signed, top / (127 if signed else 255))
-    return InputCode(_bits(round(top / step), signed), signed, step)
+    """The code of one tensor; see ``Values``."""
+    values = Values()
+    values.add(x)
+    return values.code()
 
 
-def grid(levels: Tensor, most: int) -> float | None:
-    """The largest step of which all values are integer multiples, at most ``most`` in magnitude; ``None`` without."""
-    if levels.numel() > 2 * most + 1:
-        return None
-    values = levels.double()
-    return common_step(torch.unique(values[values != 0].abs()).tolist(), most)
+def input_code_of(values: Iterable[float], accuracy: float) -> InputCode:
+    """The code of distinct values, which are accurate to ``accuracy`` of the largest of them."""
+    distinct = list(values)
+    low, high = min([0.0, *distinct]), max([0.0, *distinct])
+    magnitudes = sorted({abs(v) for v in distinct} - {0.0})
+    if not magnitudes:
+        return InputCode(1.0, 0.0, 0.0)
+    bipolar = 0.0 not in distinct and len(magnitudes) == 1 and len(distinct) == 2
+    step = grid(magnitudes, WIDEST, accuracy)
+    code = InputCode(step, low, high, bipolar=bipolar)
+    if step is None or code.highest >= WIDEST:
+        return InputCode(None, low, high)
+    return code
 
 
-def _bits(top: int, signed: bool) -> int:
-    return max(1, math.ceil(math.log2(top + 1))) + int(signed)
+def grid(magnitudes: list[float], most: int, accuracy: float = 2**-23) -> float | None:
+    """The step of which all distinct positive numbers are whole multiples, at most ``most`` times; ``None`` without one, or where
+    as few numbers would look like multiples of something anyway."""
+    step = common_step(magnitudes, most, max(accuracy / 8, ROUNDING))
+    if step is None or len(magnitudes) < 2:
+        return step
+    levels = max(magnitudes) / step
+    off = max(deviation(magnitudes, step), max(accuracy, 2**-23) / 2)
+    by_chance = levels * min(2 * levels * off, 1.0) ** (len(magnitudes) - 1)
+    return step if by_chance < CHANCE else None
 
 
-def weight_precision(weight: Tensor) -> tuple[int, Literal["signed", "binary", "float"]]:
+def merged(codes: Iterable[InputCode]) -> InputCode:
+    """The code that holds the values of all."""
+    known = [code for code in codes if not code.silent]
+    if not known:
+        return InputCode(1.0, 0.0, 0.0)
+    low, high = min(c.low for c in known), max(c.high for c in known)
+    steps = sorted({c.step for c in known if c.step is not None})
+    step = None if any(c.step is None for c in known) else common_step(steps, WIDEST)
+    if step is None or max(high, -low) / step > WIDEST:
+        return InputCode(None, low, high)
+    return InputCode(step, low, high, bipolar=all(c.bipolar for c in known) and len(steps) == 1)
+
+
+def weight_precision(weight: Tensor) -> tuple[int, Levels]:
     """Bits and kind of the weights of one layer, shape (K, ...), from their values.
 
-    ``"binary"``: all magnitudes of an output channel are equal. ``"signed"``: integers times one scale, or one scale
-    per output channel, with at most 256 levels; bits b is the smallest with every integer in
-    ``-2**(b-1) … 2**(b-1)-1``. Otherwise 32-bit ``"float"``.
+    ``"binary"``: all magnitudes of an output channel are equal. ``"signed"``: integers times one scale, or one scale per output channel, with
+    at most 256 levels; bits b is the smallest with every integer in ``-2**(b-1) … 2**(b-1)-1``. ``"mid_rise"``: odd multiples of one such
+    step, up to ``±(2**b - 1)``, in b bits (quantisers without a zero, as DoReFa's). Otherwise ``REAL`` bits, ``"float"``.
     """
-    channels = weight.detach().float().flatten(1)
+    accuracy = torch.finfo(weight.dtype).eps if weight.is_floating_point() else 0.0
+    channels = weight.detach().double().flatten(1)
     magnitude = channels.abs()
     top = magnitude.amax(1, keepdim=True)
     if channels.shape[1] == 1:  # one weight per channel proves nothing about its channel
         top = top.max().expand_as(top)
-    if bool((top > 0).all()) and bool((magnitude >= top * (1 - 1e-6)).all()):
+    if bool((top > 0).all()) and bool((magnitude >= top * (1 - max(1e-6, 4 * accuracy))).all()):
         return 1, "binary"
-    step = grid(torch.unique(channels), 128)
+    step = _weight_step(channels, accuracy)
     if step is not None:
-        return _signed_bits(channels / step), "signed"
+        return _precision(torch.round(channels / step))
     if channels.shape[1] < 4:
-        return 32, "float"
-    most = 0
+        return REAL, "float"
+    codes = []
     for channel in channels:
-        levels = torch.unique(channel)
-        if float(levels.abs().max()) == 0:
+        if float(channel.abs().max()) == 0:
             continue
-        step = grid(levels, 128) if levels.numel() <= MOST_LEVELS else None
+        step = _weight_step(channel, accuracy)
         if step is None:
-            return 32, "float"
-        most = max(most, _signed_bits(channel / step))
-    return (most, "signed") if most else (32, "float")
+            return REAL, "float"
+        codes.append(torch.round(channel / step))
+    return _precision(torch.cat(codes)) if codes else (REAL, "float")
 
 
-def _signed_bits(codes: Tensor) -> int:
+def _weight_step(weights: Tensor, accuracy: float) -> float | None:
+    """The common step of weights of at most 8 bits: integers up to 128, or odd ones up to 255."""
+    magnitudes = torch.unique(weights.abs())
+    if magnitudes.numel() > 257:
+        return None
+    step = common_step(magnitudes[magnitudes > 0].tolist(), 255, max(accuracy / 8, ROUNDING))
+    if step is None:
+        return None
+    codes = torch.round(weights / step)
+    return step if float(codes.abs().max()) <= 128 or _odd(codes) else None
+
+
+def _odd(codes: Tensor) -> bool:
+    return bool((codes.remainder(2) == 1).all())
+
+
+def _precision(codes: Tensor) -> tuple[int, Levels]:
     low, high = round(float(codes.min())), round(float(codes.max()))
-    bits = 1
-    while high > 2 ** (bits - 1) - 1 or low < -(2 ** (bits - 1)):
-        bits += 1
-    return max(bits, 2)
+    if _odd(codes):
+        bits = max(high, -low).bit_length()
+        return bits, "binary" if bits == 1 else "mid_rise"
+    return max(two_complement_bits(low, high), 2), "signed"
+

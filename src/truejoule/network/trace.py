@@ -13,7 +13,6 @@ from torch.overrides import TorchFunctionMode
 
 from truejoule.network.execution import INPUT, Execution, Leaf, Trace, strip
 from truejoule.network.interpret import Names, OnCall, Paths, as_call, guarded, named_tensors, weight_identity
-from truejoule.network.precision import input_code
 from truejoule.network.provenance import Origins, Provenance, layers, no_tracking, parameters, union
 from truejoule.network.recognise import (
     COMPARISONS,
@@ -309,7 +308,6 @@ class _Tracer(TorchFunctionMode):
                 sources,
                 tuple(data.shape),
                 tuple(result.shape),
-                input_code(data) if data.is_floating_point() else None,
                 operation,
                 note,
             )

@@ -11,7 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from truejoule.errors import InputError
+from truejoule.numerics.inputs import Taken
 from truejoule.workload import Activity, Work
+
+WATCHED = 8
+"""Samples on which the signal-to-noise ratio is measured."""
 
 
 @runtime_checkable
@@ -60,16 +64,22 @@ class Runnable(Protocol):
 class HardwareLayer(Protocol):
     """A layer as a machine computes it; also an ``nn.Module``.
 
-    Called with ``x`` of one time step ``(N, C, H, W)`` or ``(N, C)``, the digital ``bias``, the time ``step`` and the index of the first
-    sample (random draws are keyed by them). Adds what it did to ``tally``.
+    Called with ``x`` of one time step ``(N, C, H, W)`` or ``(N, ..., C)``, the digital ``bias``, the time ``step`` and the index of the first
+    sample (random draws are keyed by them). Adds what it did to ``tally`` and leaves it, counted in step 0, in ``spent``.
     """
 
     tally: Tally
+    spent: Tally
 
     def __call__(self, x: Tensor, bias: Tensor | None, step: int, first_sample: int) -> Tensor: ...
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether the same input gives the same output in every time step."""
+        ...
+
     def calibrate(self, on: bool) -> None:
-        """While on, every input widens the ranges of converters and of real-valued inputs."""
+        """While on, inputs are watched and pass converters unchanged; switching off sets the ranges."""
         ...
 
     def wire_loss(self) -> Tensor | None:
@@ -79,20 +89,22 @@ class HardwareLayer(Protocol):
 
 @dataclass(slots=True)
 class Tally:
-    """Running sums of one layer.
+    """Running sums of one layer, over all samples.
 
     Attributes
     ----------
     work : per quantity, one sum per time step.
-    converted, clipped : conversions looked at, and those outside the converter's range.
-    overflow : largest share of inputs that their integer grid clipped, seen on the first samples.
-    signal, error : energy of the exact result and of the deviation from it, for the signal-to-noise ratio.
+    converted, clipped : conversions, and those outside the converter's range.
+    inputs, inputs_clipped, inputs_rounded : input values, those outside their integer grid, and those off it.
+    signal, error : energy of the exact result and of the deviation from it, of the first ``WATCHED`` samples, for the signal-to-noise ratio.
     """
 
     work: dict[str, list[float]] = field(default_factory=dict)
     converted: float = 0.0
     clipped: float = 0.0
-    overflow: float = 0.0
+    inputs: float = 0.0
+    inputs_clipped: float = 0.0
+    inputs_rounded: float = 0.0
     signal: float = 0.0
     error: float = 0.0
 
@@ -101,15 +113,24 @@ class Tally:
         steps.extend([0.0] * (step + 1 - len(steps)))
         steps[step] += amount
 
+    def take(self, taken: Taken) -> None:
+        """Count how inputs went onto their grid."""
+        self.inputs += taken.values
+        self.inputs_clipped += taken.clipped
+        self.inputs_rounded += taken.rounded
+
+    def watch(self, exact: Tensor, computed: Tensor) -> None:
+        """Compare results ``(N, ...)``; sample by sample, so that batches do not matter."""
+        for want, got in zip(exact, computed, strict=True):
+            self.signal += float(want.double().square().sum())
+            self.error += float((got - want).double().square().sum())
+
     def add(self, other: Tally, step: int) -> None:
         """Add what happened in one time step, counted in ``other`` at step 0."""
         for quantity, amounts in other.work.items():
             self.count(quantity, step, amounts[0])
-        self.converted += other.converted
-        self.clipped += other.clipped
-        self.overflow = max(self.overflow, other.overflow)
-        self.signal += other.signal
-        self.error += other.error
+        for name in ("converted", "clipped", "inputs", "inputs_clipped", "inputs_rounded", "signal", "error"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +143,16 @@ class Measurement:
     work : the machine's own quantities, means per sample.
     clipped : share of conversions outside the converter's range, per layer.
     overflow : share of inputs outside the integer grid, per layer.
-    snr_db : exact against computed result of each layer on the same inputs, in dB; infinite when equal.
+    rounded : share of inputs off an integer grid that they were expected on, per layer.
+    snr_db : exact against computed result of each layer on the same inputs, in dB; infinite when equal; layers that give nothing but
+        zeros have none.
     """
 
     activity: Activity
     work: Work
     clipped: Mapping[str, float]
     overflow: Mapping[str, float]
+    rounded: Mapping[str, float]
     snr_db: Mapping[str, float]
 
 
@@ -139,7 +163,8 @@ class Deployed(nn.Module):
 
     Parameters
     ----------
-    once : layers that are computed in the first time step only and whose result is kept; their input must stand still.
+    standing : layers whose input was seen to stand still over time: their result is kept for the later steps.
+    once : whether a kept result is work done once, or is counted again in every time step.
     """
 
     def __init__(
@@ -148,32 +173,37 @@ class Deployed(nn.Module):
         module: nn.Module,
         layers: Mapping[str, nn.Module],
         machine: str,
-        once: Collection[str] = (),
+        standing: Collection[str] = (),
+        once: bool = False,
     ) -> None:
         super().__init__()
         self.module = module
-        self.layers = nn.ModuleDict({name.replace(".", "/"): layer for name, layer in layers.items()})
+        # By number: names of user's layers may be anything, also those of attributes of a module.
+        self.hardware = nn.ModuleList(layers.values())
         self.machine = machine
+        self._places = {name: i for i, name in enumerate(layers)}
         self._network = network
-        self._once = frozenset(once)
-        self._kept: dict[str, tuple[Tensor, Tensor]] = {}
+        self._standing, self._once = frozenset(standing), once
+        self._kept: dict[str, tuple[Tensor, Tensor, Tally]] = {}
         self.restart()
 
     def layer(self, name: str) -> Any:
         """The hardware layer of a layer name."""
-        return self.layers[name.replace(".", "/")]
+        return self.hardware[self._places[name]]
+
+    @property
+    def layers(self) -> dict[str, Any]:
+        """The hardware layers by name."""
+        return {name: self.hardware[place] for name, place in self._places.items()}
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:
-        """Set all ranges on these inputs, one pass, and forget what was measured meanwhile."""
-        # A range still grows in the first time step: what it gives then is not kept for the layers behind.
-        once, self._once = self._once, frozenset[str]()
+        """Set all ranges on these samples, one pass, and forget what was measured meanwhile."""
         for layer in self.layers.values():
-            layer.calibrate(True)  # type: ignore[operator]
+            layer.calibrate(True)
         for batch in batches:
             self(batch)
         for layer in self.layers.values():
-            layer.calibrate(False)  # type: ignore[operator]
-        self._once = once
+            layer.calibrate(False)
         self.restart()
 
     def restart(self) -> None:
@@ -181,7 +211,7 @@ class Deployed(nn.Module):
         self._samples = 0
         self._recorder = self._network.recorder()
         for layer in self.layers.values():
-            layer.tally = Tally()  # type: ignore[assignment]
+            layer.tally = Tally()
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Any:
@@ -201,9 +231,14 @@ class Deployed(nn.Module):
 
     def _step(self, call: LayerCall, x: Tensor, step: int) -> Tensor:
         """One time step of a layer, or the kept result of the first."""
+        layer = self.layer(call.name)
         if step and call.name in self._kept:
-            first, result = self._kept[call.name]
-            if x is not first and not torch.equal(x, first):
+            first, result, spent = self._kept[call.name]
+            if x is first or torch.equal(x, first):
+                if not self._once:
+                    layer.tally.add(spent, step)
+                return result.clone()
+            if self._once:
                 raise InputError(
                     "an input that changes over time where it stood still in the example",
                     where=call.name,
@@ -211,31 +246,41 @@ class Deployed(nn.Module):
                     expected="the same image in every time step",
                     fix='set standing_input to "every step", or give an example whose input changes',
                 )
-            return result.clone()
-        result = self.layer(call.name)(x, call.bias, step, self._samples)
-        if call.name in self._once:
-            self._kept[call.name] = (x.clone(), result.clone())
+        result = layer(x, call.bias, step, self._samples)
+        if step == 0 and call.name in self._standing and (self._once or layer.repeatable):
+            # Copies, as the user may go on using the same buffers.
+            self._kept[call.name] = (x.clone(), result.clone(), layer.spent)
         return result
 
     def wire_loss(self) -> dict[str, Tensor]:
         """``HardwareLayer.wire_loss`` of the layers that have one."""
-        losses = {name.replace("/", "."): layer.wire_loss() for name, layer in self.layers.items()}  # type: ignore[operator]
+        losses = {name: layer.wire_loss() for name, layer in self.layers.items()}
         return {name: loss for name, loss in losses.items() if loss is not None}
 
     def measurement(self) -> Measurement:
         """Everything measured since the last ``restart``."""
         total = max(self._samples, 1)
-        tallies: dict[str, Tally] = {name.replace("/", "."): layer.tally for name, layer in self.layers.items()}  # type: ignore[misc]
-        work = {
-            name: {q: tuple(v / total for v in steps) for q, steps in t.work.items()} for name, t in tallies.items()
-        }
-        clipped = {name: t.clipped / t.converted if t.converted else 0.0 for name, t in tallies.items()}
-        snr = {name: _decibel(t.signal, t.error) for name, t in tallies.items()}
-        overflow = {name: t.overflow for name, t in tallies.items()}
-        return Measurement(self._recorder.activity(f"measured on {self.machine}"), work, clipped, overflow, snr)
+        tallies: dict[str, Tally] = {name: layer.tally for name, layer in self.layers.items()}
+
+        def share(part: str, whole: str) -> dict[str, float]:
+            return {n: getattr(t, part) / getattr(t, whole) if getattr(t, whole) else 0.0 for n, t in tallies.items()}
+
+        return Measurement(
+            activity=self._recorder.activity(f"measured on {self.machine}"),
+            work={n: {q: tuple(v / total for v in steps) for q, steps in t.work.items()} for n, t in tallies.items()},
+            clipped=share("clipped", "converted"),
+            overflow=share("inputs_clipped", "inputs"),
+            rounded=share("inputs_rounded", "inputs"),
+            snr_db={name: _decibel(t.signal, t.error) for name, t in tallies.items() if t.signal or t.error},
+        )
+
+
+def watched(first_sample: int, step: int) -> int:
+    """How many samples of a batch that begins with ``first_sample`` are compared with the exact result."""
+    return max(WATCHED - first_sample, 0) if step == 0 else 0
 
 
 def _decibel(signal: float, error: float) -> float:
     if error == 0.0:
         return math.inf
-    return 10.0 * math.log10(signal / error) if signal > 0 else -math.inf
+    return 10.0 * math.log10(signal / error) if signal else -math.inf

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from truejoule.errors import InputError
-from truejoule.numerics.schemes import SCHEMES
+from truejoule.numerics.schemes import SCHEMES, magnitude_bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,9 @@ class Encoded:
         return int(self.codes.shape[0])
 
 
-def encode(weights: Float[Tensor, "rows columns"], bits: int, cell_bits: int, scheme: str) -> Encoded:
+def encode(
+    weights: Float[Tensor, "rows columns"], bits: int, cell_bits: int, scheme: str, mid_rise: bool = False
+) -> Encoded:
     """Encode signed integers of ``bits`` bits.
 
     ``twos_complement``: code = w mod 2^b. With one bit per cell the sign slice counts -2^(b-1); with more bits per cell the sign shares a cell
@@ -44,9 +46,13 @@ def encode(weights: Float[Tensor, "rows columns"], bits: int, cell_bits: int, sc
     ``aware_offset``: code = w + 2^p for negative w only, with the smallest p that makes all codes non-negative (SpikeSim, Algorithm 1): fewer
     low-resistance cells. ``full_offset``: code = w + 2^(b-1) for all. ``differential``: positive and negative parts in two columns.
 
+    Mid-rise weights have neither a zero nor a sign bit: all schemes but ``differential`` store the number of the level, u = (w + 2^b - 1) / 2,
+    and w = 2 u - (2^b - 1). One bit is -1 and +1 as the bits 0 and 1.
+
     Parameters
     ----------
     weights : ``(rows, columns)`` whole numbers in [-2^(b-1), 2^(b-1) - 1].
+    mid_rise : the numbers are odd instead, in [1 - 2^b, 2^b - 1].
 
     Raises
     ------
@@ -54,37 +60,24 @@ def encode(weights: Float[Tensor, "rows columns"], bits: int, cell_bits: int, sc
     """
     if scheme not in SCHEMES:
         raise InputError(f"unknown weight encoding {scheme!r}", expected=", ".join(SCHEMES))
-    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-    if bits == 1:
-        low, high = -1, 1  # binary weights are -1 and +1
+    low, high = (1 - 2**bits, 2**bits - 1) if mid_rise else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     whole = weights.to(torch.float32)
-    if whole.numel() and (
-        bool((whole != whole.round()).any()) or float(whole.min()) < low or float(whole.max()) > high
-    ):
-        raise InputError(
-            "weights that do not fit their bit width",
-            got=f"{float(whole.min()):g} to {float(whole.max()):g}",
-            expected=f"whole numbers from {low} to {high} ({bits} bit)",
-        )
+    _check(whole, low, high, bits, mid_rise)
     negative = whole < 0
     if scheme == "differential":
-        magnitude_bits = max(bits - 1, 1)
-        if bits > 1 and whole.numel() and float(whole.min()) == low:
+        if not mid_rise and whole.numel() and float(whole.min()) == low:
             raise InputError(
                 "a weight that a differential pair of this width cannot hold",
                 got=f"{low}",
                 expected=f"whole numbers from {-high} to {high}",
                 fix="use symmetric weights, or another encoding",
             )
-        halves = [
-            _split(whole.clamp(min=0), magnitude_bits, cell_bits),
-            _split((-whole).clamp(min=0), magnitude_bits, cell_bits),
-        ]
-        codes = torch.cat([halves[0][0], halves[1][0]])
-        return Encoded(scheme, codes, torch.cat([halves[0][1], -halves[1][1]]), 0.0, None)
-    if bits == 1:
-        # -1, +1 as the bits 0, 1: w = 2c - 1, whatever the scheme is called.
-        return Encoded(scheme, (~negative).to(torch.float32)[None], torch.tensor([2.0]), 1.0, None)
+        magnitude = magnitude_bits(bits, mid_rise)
+        plus, minus = (_split(part.clamp(min=0), magnitude, cell_bits) for part in (whole, -whole))
+        return Encoded(scheme, torch.cat([plus[0], minus[0]]), torch.cat([plus[1], -minus[1]]), 0.0, None)
+    if mid_rise:
+        codes, radix = _split((whole + high) / 2, bits, cell_bits)
+        return Encoded(scheme, codes, 2 * radix, float(high), None)
     if scheme == "full_offset":
         codes, radix = _split(whole - low, bits, cell_bits)
         return Encoded(scheme, codes, radix, float(-low), None)
@@ -98,6 +91,18 @@ def encode(weights: Float[Tensor, "rows columns"], bits: int, cell_bits: int, sc
         radix[-1] = -radix[-1]
         return Encoded(scheme, codes, radix, 0.0, None)
     return Encoded(scheme, codes, radix, float(2**bits), negative.to(torch.float32))
+
+
+def _check(whole: Tensor, low: int, high: int, bits: int, mid_rise: bool) -> None:
+    if not whole.numel():
+        return
+    wrong = bool((whole.remainder(2) != 1).any()) if mid_rise else bool((whole != whole.round()).any())
+    if wrong or float(whole.min()) < low or float(whole.max()) > high:
+        raise InputError(
+            "weights that do not fit their bit width",
+            got=f"{float(whole.min()):g} to {float(whole.max()):g}",
+            expected=f"{'odd' if mid_rise else 'whole'} numbers from {low} to {high} ({bits} bit)",
+        )
 
 
 def decode(encoded: Encoded) -> Float[Tensor, "rows columns"]:

@@ -3,49 +3,64 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from truejoule.errors import InputError
-from truejoule.workload.grid import common_step
+from truejoule.workload.grid import ROUNDING, common_step
+from truejoule.workload.layer import Levels
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Values ``step * integer`` with integers of ``bits`` magnitude bits, and a sign if ``signed``."""
+    """Values ``step * integer`` with integers from ``low`` to ``high``.
+
+    Attributes
+    ----------
+    exact : whether the values lie on the grid by themselves; otherwise it was laid over real values.
+    """
 
     step: float
-    bits: int
-    signed: bool = False
+    low: int
+    high: int
+    exact: bool = True
 
     @property
     def top(self) -> int:
-        """Largest integer."""
-        return 2**self.bits - 1
-
-    def codes(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Nearest integers, clipped to the grid, in the dtype of ``x``."""
-        return torch.round(x / self.step).clamp_(min=-self.top if self.signed else 0, max=self.top)
-
-    def overflow(self, x: Tensor) -> float:
-        """Share of values that the grid clips."""
-        edge = (self.top + 0.5) * self.step
-        outside = x.abs() > edge if self.signed else (x > edge) | (x < -0.5 * self.step)
-        return float(outside.float().mean()) if x.numel() else 0.0
+        """Largest magnitude of an integer."""
+        return max(self.high, -self.low)
 
 
-def known_grid(step: float, bits: int, signed: bool) -> Grid | None:
-    """The grid that inputs were seen to lie on, ``bits`` with the sign; ``None`` for real-valued inputs (more than 8 bits)."""
-    return Grid(step, max(bits - int(signed), 1), signed) if bits <= 8 else None
+def input_grid(code: InputRange, bits: int) -> Grid:
+    """The grid of a layer's inputs: their own where they have one, else ``bits`` bits (sign included) up to the largest magnitude seen."""
+    if code.step is not None:
+        if code.bits == 1:
+            return Grid(code.step, -1 if code.signed else 0, 1)
+        if code.signed:
+            half = 2 ** (code.bits - 1)
+            return Grid(code.step, -half if code.full_range else 1 - half, half - 1)
+        return Grid(code.step, 0, 2**code.bits - 1)
+    top = 2 ** max(bits - int(code.signed), 1) - 1
+    return Grid(code.top / top if code.top > 0 else 1.0, -top if code.signed else 0, top, exact=False)
 
 
-def range_grid(largest: float, bits: int, signed: bool) -> Grid:
-    """A grid of ``bits`` bits (sign included) that ends at ``largest``."""
-    magnitude = max(bits - int(signed), 1)
-    return Grid(largest / (2**magnitude - 1) if largest > 0 else 1.0, magnitude, signed)
+@runtime_checkable
+class InputRange(Protocol):
+    """What is known of the inputs of a layer (``network.precision.InputCode``)."""
+
+    @property
+    def step(self) -> float | None: ...
+    @property
+    def bits(self) -> int: ...
+    @property
+    def signed(self) -> bool: ...
+    @property
+    def full_range(self) -> bool: ...
+    @property
+    def top(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +71,25 @@ class IntegerWeights:
     ----------
     codes : ``(K, fan_in)`` whole numbers, float32.
     scale : ``(K,)`` float64, one per output channel.
-    bits : width of the codes; 1 stands for the two values -1 and +1.
+    bits : width of the codes.
+    mid_rise : whether the codes are the odd numbers from ``1 - 2**bits`` to ``2**bits - 1``; with 1 bit, -1 and +1.
     """
 
     codes: Float[Tensor, "K fan_in"]
     scale: Float[Tensor, " K"]
     bits: int
+    mid_rise: bool = False
 
 
-def integer_weights(
-    weight: Tensor, bits: int, levels: Literal["signed", "binary", "float"], *, where: str
-) -> IntegerWeights:
+def integer_weights(weight: Tensor, bits: int, levels: Levels, *, where: str) -> IntegerWeights:
     """Integers and scale of a weight tensor ``(K, ...)``.
 
     Parameters
     ----------
     bits : width of the integers.
     levels : ``"signed"``: the weights are integers of that width times a scale, per layer or per channel; ``"binary"``: plus or minus a scale
-        per channel; ``"float"``: they are rounded to the nearest of ``2^bits - 1`` symmetric levels per channel.
+        per channel; ``"mid_rise"``: odd integers times a scale; ``"float"``: they are rounded to the nearest of ``2^bits - 1`` symmetric levels
+        per channel.
 
     Raises
     ------
@@ -88,23 +104,34 @@ def integer_weights(
             got=f"{count} of {flat.numel()} weights are NaN or infinite",
             fix="check the training run or the checkpoint",
         )
-    if levels == "binary" or bits == 1:
-        return IntegerWeights(torch.where(flat >= 0, 1.0, -1.0).float(), flat.abs().mean(1), 1)
+    if levels == "binary":
+        return IntegerWeights(torch.where(flat >= 0, 1.0, -1.0).float(), flat.abs().mean(1), 1, True)
     if levels == "float":
-        peak = flat.abs().amax(1)
-        scale = torch.where(peak > 0, peak / (2 ** (bits - 1) - 1), 1.0)
-    else:
-        scale = _scale(flat, 2 ** (bits - 1), where)
-    codes = torch.round(flat / scale[:, None])
-    return IntegerWeights(codes.float(), scale, bits)
+        return _rounded(flat, bits)
+    accuracy = torch.finfo(weight.dtype).eps / 8 if weight.is_floating_point() else 0.0
+    odd = levels == "mid_rise"
+    scale = _scale(flat, 2**bits - 1 if odd else 2 ** (bits - 1), max(accuracy, ROUNDING), where)
+    codes = torch.round(flat / torch.where(scale > 0, scale, 1.0)[:, None])
+    # A channel of zeros has no odd code: any one does, times a scale of zero.
+    return IntegerWeights(torch.where(scale[:, None] > 0, codes, 1.0).float() if odd else codes.float(), scale, bits, odd)
 
 
-def _scale(flat: Tensor, most: int, where: str) -> Tensor:
-    """One step for all channels if there is one, else one per channel."""
-    shared = common_step(_magnitudes(flat), most)
+def _rounded(flat: Tensor, bits: int) -> IntegerWeights:
+    """Real weights on symmetric levels of one scale per channel; with one bit their signs times their mean magnitude."""
+    if bits == 1:
+        return IntegerWeights(torch.where(flat >= 0, 1.0, -1.0).float(), flat.abs().mean(1), 1, True)
+    peak = flat.abs().amax(1)
+    scale = torch.where(peak > 0, peak / (2 ** (bits - 1) - 1), 1.0)
+    return IntegerWeights(torch.round(flat / scale[:, None]).float(), scale, bits)
+
+
+def _scale(flat: Tensor, most: int, rounding: float, where: str) -> Tensor:
+    """One step for all channels if there is one, else one per channel; 0 for a channel of zeros."""
+    dead = (flat == 0).all(1)
+    shared = common_step(_magnitudes(flat), most, rounding)
     if shared is not None:
-        return torch.full((len(flat),), shared, dtype=torch.float64, device=flat.device)
-    steps = [common_step(found, most) if (found := _magnitudes(row)) else 1.0 for row in flat]
+        return torch.where(dead, 0.0, torch.full((len(flat),), shared, dtype=torch.float64, device=flat.device))
+    steps = [common_step(found, most, rounding) if (found := _magnitudes(row)) else 0.0 for row in flat]
     if any(step is None for step in steps):
         raise InputError(
             "weights that are not integers times a scale",

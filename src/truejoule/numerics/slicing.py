@@ -48,16 +48,16 @@ def windows(
     return functional.unfold(x, kernel, dilation=dilation, padding=padding, stride=stride)
 
 
-def bit_planes(codes: Float[Tensor, "*shape"], bits: int, signed: bool) -> list[tuple[float, Float[Tensor, "*shape"]]]:
-    """Bit-serial inputs: pairs of digital weight and 0/1 plane, least significant first.
+def bit_planes(codes: Float[Tensor, "*shape"], low: int, high: int) -> list[tuple[float, Float[Tensor, "*shape"]]]:
+    """Bit-serial inputs from ``low`` to ``high``: pairs of digital weight and 0/1 plane, least significant first.
 
     Signed codes are applied as a positive and a negative pass (sign and magnitude), which doubles the planes.
     """
-    if bits == 1 and not signed:
+    if (low, high) == (0, 1):
         return [(1.0, codes)]
-    passes = [(1.0, codes.clamp(min=0)), (-1.0, (-codes).clamp(min=0))] if signed else [(1.0, codes)]
     planes = []
-    for sign, magnitude in passes:
-        whole = magnitude.to(torch.int32)
-        planes += [(sign * 2.0**k, ((whole >> k) & 1).to(codes.dtype)) for k in range(bits)]
+    for sign, top, magnitude in ((1.0, high, codes.clamp(min=0)), (-1.0, -low, (-codes).clamp(min=0))):
+        if top > 0:
+            whole = magnitude.to(torch.int32)
+            planes += [(sign * 2.0**k, ((whole >> k) & 1).to(codes.dtype)) for k in range(top.bit_length())]
     return planes

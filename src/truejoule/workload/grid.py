@@ -8,23 +8,27 @@ ROUNDING = 2e-6
 """Relative error that values in float32 may carry after a few operations."""
 
 
-def common_step(magnitudes: Sequence[float], most: int) -> float | None:
+def common_step(magnitudes: Sequence[float], most: int, rounding: float = ROUNDING) -> float | None:
     """The largest step of which all numbers are whole multiples, at most ``most`` times; ``None`` without one.
 
     Parameters
     ----------
     magnitudes : distinct positive numbers.
+    rounding : error of a number, relative to the largest.
     """
     if not magnitudes:
         return None
     top = max(magnitudes)
-    step = _common_divisor(magnitudes, top * ROUNDING)
+    step = _common_divisor(magnitudes, top * rounding)
     if step is None or top / step > most + 0.5:
         return None
     step = top / round(top / step)
-    if any(abs(v / step - round(v / step)) * step > 4 * top * ROUNDING for v in magnitudes):
-        return None
-    return step
+    return step if deviation(magnitudes, step) <= 4 * rounding else None
+
+
+def deviation(magnitudes: Sequence[float], step: float) -> float:
+    """Largest distance of a number from a whole multiple of ``step``, relative to the largest number."""
+    return max(abs(v / step - round(v / step)) for v in magnitudes) * step / max(magnitudes)
 
 
 def _common_divisor(values: Sequence[float], tolerance: float) -> float | None:

@@ -11,6 +11,9 @@ from truejoule.workload.neuron import Neuron
 
 Op = Literal["conv", "linear", "norm", "neuron", "relu", "sign", "max_pool", "avg_pool", "add", "host"]
 OPS: tuple[str, ...] = Op.__args__  # type: ignore[attr-defined]
+Levels = Literal["signed", "binary", "mid_rise", "float"]
+REAL = 32
+"""Width of values that lie on no integer grid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +30,10 @@ class Layer:
     steps : executions per inference; a layer outside the time loop has 1.
     kernel, stride, padding, dilation : (vertical, horizontal); 1-D and linear layers use 1 for the unused direction.
     weight_bits, input_bits : operand precisions as found in the values; 1 for spikes and binary operands.
-    weight_levels : what a weight can be: ``"signed"`` integers, ``"binary"`` (±1 times a scale) or ``"float"`` (not quantised).
+    weight_levels : what a weight can be: ``"signed"`` integers, ``"binary"`` (±1 times a scale), ``"mid_rise"`` (odd multiples of a step, up to
+        ``2**weight_bits - 1``) or ``"float"`` (not quantised).
     inputs_signed : whether inputs can be negative.
+    inputs_full_range : whether the lowest two's complement code occurs, for example -128 in 8 bits.
     standing : whether its inputs are the same in every time step (a directly coded image), so that it could be computed once.
     neuron : the spiking semantics, for op ``neuron``.
     bias : whether a bias is added after accumulation.
@@ -45,10 +50,11 @@ class Layer:
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
     bias: bool = False
-    weight_bits: int = 32
-    weight_levels: Literal["signed", "binary", "float"] = "float"
-    input_bits: int = 32
+    weight_bits: int = REAL
+    weight_levels: Levels = "float"
+    input_bits: int = REAL
     inputs_signed: bool = False
+    inputs_full_range: bool = False
     standing: bool = False
     neuron: Neuron | None = None
     note: str = ""
@@ -130,3 +136,10 @@ class Layer:
                 f" g{self.groups}" if self.groups > 1 else ""
             )
         return text
+
+
+def two_complement_bits(lowest: int, highest: int) -> int:
+    """Width of the integers from ``lowest`` to ``highest``: two's complement if some are negative, at least 1."""
+    if lowest >= 0:
+        return max(highest.bit_length(), 1)
+    return max((-lowest - 1).bit_length(), highest.bit_length()) + 1

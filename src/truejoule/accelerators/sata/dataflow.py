@@ -34,6 +34,7 @@ from functools import cache
 from truejoule.accelerators.sata.design import Structure
 from truejoule.numerics.schemes import count_planes
 from truejoule.workload import Layer
+from truejoule.workload.layer import REAL
 
 BYTE = 8
 """Outputs are written with byte enables."""
@@ -130,8 +131,8 @@ def weight_bits(layer: Layer, s: Structure) -> int:
 
 
 def input_bits(layer: Layer, s: Structure) -> int:
-    """Integer inputs of at most 8 bits keep their width; real ones are rounded to the machine's."""
-    return layer.input_bits if layer.input_bits <= 8 else s.input_bits
+    """Integer inputs keep their width; real ones are rounded to the machine's."""
+    return layer.input_bits if layer.input_bits < REAL else s.input_bits
 
 
 def planes(layer: Layer, s: Structure) -> int:
@@ -139,7 +140,7 @@ def planes(layer: Layer, s: Structure) -> int:
     bits = input_bits(layer, s)
     if s.pe == "mac":
         return math.ceil(bits / s.input_bits)
-    return count_planes(bits - int(layer.inputs_signed and bits > 1), layer.inputs_signed)
+    return count_planes(bits, layer.inputs_signed, layer.inputs_full_range)
 
 
 @cache

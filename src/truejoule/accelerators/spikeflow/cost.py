@@ -10,7 +10,7 @@ from truejoule.accelerators.mapping import Mapping as Placed
 from truejoule.accelerators.mapping import Transfer
 from truejoule.accelerators.spikeflow.area import corrected_floorplan, logic_area, memory_bits, tile_area
 from truejoule.accelerators.spikeflow.design import Prices, Structure
-from truejoule.accelerators.spikeflow.mapping import blocks, input_bits, pes_of, weight_bits
+from truejoule.accelerators.spikeflow.mapping import blocks, input_bits, outputs_per_crossbar, pes_of, repeats, slices
 from truejoule.accelerators.spikeflow.timing import pipeline, planes_of
 from truejoule.components import adc, interconnect, logic, neuron_unit, sram
 from truejoule.components.coefficient import Coefficient, charge
@@ -67,17 +67,18 @@ def _array_layer(
 ) -> list[Entry]:
     """Everything that happens in the tiles of one layer with weights."""
     name, steps = layer.name, activity.steps
-    rows, columns = blocks(layer, s)
-    slices = s.slices(weight_bits(layer, s))
+    rows, _ = blocks(layer, s)
+    columns, width = repeats(layer, outputs_per_crossbar(layer, s)), slices(layer, s)
+    mid_rise = layer.weight_levels in ("binary", "mid_rise")
     planes = planes_of(layer, s)
     pes = math.ceil(rows / s.crossbars_per_pe)
     # Reads of all crossbars of the layer, per step: one per window and bit plane, unless silent windows are skipped.
     windows = activity.patch_density() if s.event_driven and layer.op == "conv" else (1.0,) * steps
     reads = tuple(layer.positions * planes * share for share in windows)
     ones = _driven_rows(layer, activity, work)
-    signs = work.get("sign_counts") or tuple(n * layer.out_channels // layer.groups * NEGATIVE_SHARE for n in ones)
+    signs = _signs(layer, ones, work)
     converters = rows if s.adc_scope == "crossbar" else pes
-    conversions = tuple(r * converters * layer.out_channels * slices for r in reads)
+    conversions = tuple(r * converters * layer.out_channels * width for r in reads)
     words = tuple(layer.outputs * pes * share for share in windows)
     conversion = adc.scaled_by_bits(p.adc_conversion, 4, max(s.adc_bits or 8, 4))
     add = logic.add(s.partial_sum_bits, node)
@@ -108,9 +109,10 @@ def _array_layer(
     counter = logic.add(max(math.ceil(math.log2(layer.fan_in * layer.groups + 1)), 2), node)
     if s.adc_bits is not None and s.encoding != "differential":
         entries.append(charge(counter, name, "diff", "input counted for the R_off floor", ones))
-    if s.encoding in ("twos_complement", "aware_offset") and not (s.encoding == "twos_complement" and s.cell_bits == 1):
+    masked = s.encoding == "aware_offset" or (s.encoding == "twos_complement" and s.cell_bits > 1)
+    if masked and not mid_rise:
         entries.append(charge(counter, name, "diff", "input on a negative weight counted", signs))
-    if s.encoding != "twos_complement" or s.cell_bits > 1:
+    if s.encoding != "twos_complement" or s.cell_bits > 1 or mid_rise:
         entries.append(
             charge(add, name, "diff", "correction subtracted", tuple(layer.outputs * share for share in windows))
         )
@@ -134,6 +136,13 @@ def _driven_rows(layer: Layer, activity: LayerActivity, work: Mapping[str, Count
         return work["driven_rows"]
     per_element = tuple(n / (activity.samples * activity.inputs) for n in activity.input_ones)
     return tuple(layer.positions * layer.fan_in * layer.groups * d for d in per_element)
+
+
+def _signs(layer: Layer, ones: Counts, work: Mapping[str, Counts]) -> Counts:
+    """Inputs on negative weights: measured (none where no weight is negative), or from the share of negative weights."""
+    if "driven_rows" in work:
+        return work.get("sign_counts", (0.0,) * len(ones))
+    return tuple(n * layer.out_channels // layer.groups * NEGATIVE_SHARE for n in ones)
 
 
 def _crossbars(name: str, ones: Counts, columns: int, work: Mapping[str, Counts], s: Structure) -> Entry:

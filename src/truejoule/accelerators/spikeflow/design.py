@@ -17,7 +17,6 @@ from truejoule.accelerators.preset import Parameter, Preset, Unit, fill
 from truejoule.components.coefficient import Coefficient
 from truejoule.cost import Cost, TrainingCost
 from truejoule.errors import InputError
-from truejoule.numerics.schemes import slices_of
 from truejoule.workload import Activity, TrainingSparsity, Work, Workload
 from truejoule.workload.standing import computed_once, fitted
 
@@ -112,10 +111,6 @@ class Structure:
     @property
     def g_off_siemens(self) -> float:
         return 1.0 / self.r_off
-
-    def slices(self, bits: int) -> int:
-        """Physical columns per weight of ``bits`` bits."""
-        return slices_of(self.encoding, bits, self.cell_bits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,16 +8,17 @@ from collections import Counter
 from truejoule.accelerators.mapping import Mapping, Placement, Transfer
 from truejoule.accelerators.spikeflow.design import Structure
 from truejoule.errors import InputError, some
-from truejoule.numerics.schemes import count_row_blocks
+from truejoule.numerics.schemes import count_row_blocks, slices_of
 from truejoule.workload import Layer, Workload
+from truejoule.workload.layer import REAL
 
 
 def place_layers(workload: Workload, structure: Structure) -> Mapping:
     """Place every layer with weights; layers do not share a tile unless ``share_tiles`` says so.
 
     A weight matrix of C·R·S rows and K·slices columns is cut into ``row_blocks x column_blocks`` crossbars. The row blocks of one column
-    block fill PEs of ``crossbars_per_pe``; PEs fill tiles. Grouped convolutions are placed as dense matrices with empty cells, so a
-    depthwise layer uses one cell in C of its crossbars.
+    block fill PEs of ``crossbars_per_pe``; PEs fill tiles. The groups of a convolution lie on the diagonal of their crossbars, and crossbars
+    without any weight are left out.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def place_layers(workload: Workload, structure: Structure) -> Mapping:
                 rows * columns,
                 rows,
                 columns,
-                layer.weights * structure.slices(weight_bits(layer, structure)) / cells,
+                layer.weights * slices(layer, structure) / cells,
             )
         )
     tiles = math.ceil(next_pe / structure.pes_per_tile)
@@ -81,25 +82,53 @@ def weight_bits(layer: Layer, structure: Structure) -> int:
 
 
 def input_bits(layer: Layer, structure: Structure) -> int:
-    """Integer inputs of at most 8 bits keep their width; real ones are rounded to the machine's."""
-    return layer.input_bits if layer.input_bits <= 8 else structure.input_bits
+    """Integer inputs keep their width; real ones are rounded to the machine's."""
+    return layer.input_bits if layer.input_bits < REAL else structure.input_bits
+
+
+def slices(layer: Layer, structure: Structure) -> int:
+    """Physical columns per weight of a layer."""
+    return slices_of(
+        structure.encoding, weight_bits(layer, structure), structure.cell_bits, layer.weight_levels == "mid_rise"
+    )
 
 
 def blocks(layer: Layer, structure: Structure) -> tuple[int, int]:
-    """Row blocks and column blocks of a layer."""
-    slices = structure.slices(weight_bits(layer, structure))
-    per_crossbar = structure.crossbar_size // slices
-    if per_crossbar == 0:
+    """Row blocks per column block, and column blocks, of a layer."""
+    per_crossbar = outputs_per_crossbar(layer, structure)
+    together = groups_together(layer, structure)
+    channels, rows = layer.in_channels // layer.groups * together, structure.crossbar_size
+    columns = math.ceil(layer.groups / together) * repeats(layer, per_crossbar)
+    return count_row_blocks(channels, layer.kernel, rows, structure.row_order), columns
+
+
+def outputs_per_crossbar(layer: Layer, structure: Structure) -> int:
+    """Output channels whose columns fit side by side in a crossbar."""
+    needed = slices(layer, structure)
+    if needed > structure.crossbar_size:
         raise InputError(
             "a weight does not fit in a crossbar row",
             where=layer.name,
-            got=f"{slices} columns per weight",
+            got=f"{needed} columns per weight",
             expected=f"at most {structure.crossbar_size}",
             fix="use more bits per cell",
         )
-    return count_row_blocks(layer.in_channels, layer.kernel, structure.crossbar_size, structure.row_order), math.ceil(
-        layer.out_channels / per_crossbar
-    )
+    return structure.crossbar_size // needed
+
+
+def groups_together(layer: Layer, structure: Structure) -> int:
+    """Groups of a convolution that share a column block: as many as need no further crossbar for their rows."""
+    if layer.groups == 1:
+        return 1
+    inner = layer.in_channels // layer.groups
+    rows = inner if structure.row_order == "kernel" else inner * math.prod(layer.kernel)
+    side = outputs_per_crossbar(layer, structure) // (layer.out_channels // layer.groups)
+    return min(max(min(side, structure.crossbar_size // rows), 1), layer.groups)
+
+
+def repeats(layer: Layer, per_crossbar: int) -> int:
+    """Column blocks that read the same inputs: those of one group."""
+    return math.ceil(layer.out_channels // layer.groups / per_crossbar)
 
 
 def pes_of(layer: Layer, structure: Structure) -> int:

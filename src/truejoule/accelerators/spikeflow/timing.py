@@ -42,8 +42,7 @@ def pipeline(mapping: Mapping, structure: Structure) -> Schedule:
 
 def planes_of(layer: Layer, structure: Structure) -> int:
     """Bit planes in which the inputs of a layer are applied."""
-    bits = input_bits(layer, structure)
-    return count_planes(bits - int(layer.inputs_signed and bits > 1), layer.inputs_signed)
+    return count_planes(input_bits(layer, structure), layer.inputs_signed, layer.inputs_full_range)
 
 
 def _busy(layer: Layer, mapping: Mapping, structure: Structure) -> float:

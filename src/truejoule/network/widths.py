@@ -1,0 +1,88 @@
+"""The integer codes of all layers' inputs: from the values that were seen, and from what the network says can still come."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from torch import Tensor
+
+from truejoule.network.precision import InputCode, Values, merged
+from truejoule.workload import Layer, Workload
+
+Codes = Mapping[str, InputCode]
+
+
+class Watched:
+    """Collects the values that enter every layer; pass its ``on_layer`` to ``Network.run``."""
+
+    def __init__(self, workload: Workload) -> None:
+        self._workload = workload
+        self._values = {layer.name: Values() for layer in workload.layers}
+
+    def on_layer(self, name: str, step: int, steps: int, input: Tensor, output: Tensor) -> None:
+        """One execution of a layer."""
+        if name in self._values:
+            self._values[name].add(input)
+
+    def codes(self) -> dict[str, InputCode]:
+        """The code of every layer."""
+        seen = {name: values.code() for name, values in self._values.items()}
+        return widened(self._workload, seen)
+
+
+def widened(workload: Workload, seen: Codes) -> dict[str, InputCode]:
+    """Codes that hold everything that neurons, pooling and additions can make, not only what was seen: n spikes pooled or added are 0 to n.
+
+    What can come is trusted only where everything that was seen lies on it: scaling between two layers leaves no layer.
+    """
+    made: dict[str, InputCode | None] = {}
+    codes = dict(seen)
+    for layer in workload.layers:
+        sources = [made.get(edge.source) for edge in workload.edges if edge.target == layer.name]
+        known = [code for code in sources if code is not None]
+        complete = bool(known) and len(known) == len(sources)
+        entering = merged(known) if complete and layer.op != "add" else None
+        if entering is not None:
+            codes[layer.name] = _holding(entering, seen[layer.name])
+        made[layer.name] = _made(layer, codes[layer.name], known if complete else [])
+    return codes
+
+
+def _holding(possible: InputCode, seen: InputCode) -> InputCode:
+    """The code of everything possible, if what was seen is among it."""
+    if seen.silent:
+        return possible
+    if possible.step is None or seen.step is None or seen.low < possible.low or seen.high > possible.high:
+        return seen
+    parts = [seen.step, *([seen.high] if seen.high else []), *([-seen.low] if seen.low else [])]
+    on_grid = all(abs(part / possible.step - round(part / possible.step)) < 1e-3 for part in parts)
+    return possible if on_grid else seen
+
+
+def _made(layer: Layer, entering: InputCode, sources: list[InputCode]) -> InputCode | None:
+    """What can leave a layer; ``None`` where that is not known."""
+    if layer.op == "neuron" and layer.neuron is not None:
+        return InputCode(1.0, 0.0, float(layer.neuron.max_spikes))
+    if layer.op == "max_pool":
+        return entering if sources else None
+    if layer.op == "avg_pool" and sources and not layer.note and entering.step is not None:
+        return replace(entering, step=entering.step / math.prod(layer.kernel), bipolar=False)
+    if layer.op == "add" and len(sources) == 2:
+        both = merged(sources)
+        low, high = sum(code.low for code in sources), sum(code.high for code in sources)
+        return InputCode(both.step, low, high) if both.step is not None else None
+    return None
+
+
+def with_codes(workload: Workload, codes: Codes) -> Workload:
+    """The workload with the widths of these codes; its activity, if any, is dropped."""
+
+    def coded(layer: Layer) -> Layer:
+        code = codes[layer.name]
+        return replace(
+            layer, input_bits=code.bits, inputs_signed=code.signed, inputs_full_range=code.full_range
+        )
+
+    return replace(workload, layers=tuple(coded(layer) for layer in workload.layers), activity=None)
