@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from truejoule.errors import InputError
+from truejoule.network.activations import activation
 from truejoule.network.execution import Leaf
 from truejoule.network.interpret import Paths, guarded
 from truejoule.network.predict import predict
-from truejoule.network.probe import UnknownNeuron, elementwise, probe
+from truejoule.network.probe import UnknownNeuron, probe
 from truejoule.network.recognise import first_tensor, recognise
 from truejoule.network.state import fresh_copy
 from truejoule.network.timing import Layout
@@ -43,7 +44,7 @@ def find_leaves(
     restart()
     found = Leaves()
     done: set[str] = set()
-    for path in sorted(scout.candidates - scout.busy, key=lambda p: p.count(".")):
+    for path in sorted(scout.candidates.keys() - scout.busy, key=lambda p: p.count(".")):
         if any(path.startswith(above + ".") for above in done):
             continue
         if _classify(module, path, scout, found):
@@ -54,7 +55,7 @@ def find_leaves(
 def _classify(root: nn.Module, path: str, scout: _Scout, found: Leaves) -> bool:
     """Whether a module is settled; if not, its children are looked at."""
     module = root.get_submodule(path)
-    inside = [p for p in scout.candidates - scout.busy if p.startswith(path + ".")]
+    inside = [p for p in scout.candidates.keys() - scout.busy if p.startswith(path + ".")]
     neurons = sum(_is_neuron(root.get_submodule(p)) for p in inside)
     if neurons > 1:
         return False  # a container of neurons, even if together they happen to behave like one
@@ -70,7 +71,7 @@ def _classify(root: nn.Module, path: str, scout: _Scout, found: Leaves) -> bool:
         found.kinds[path], found.neurons[path] = Leaf("neuron"), neuron
         found.multi_step |= getattr(module, "step_mode", "s") == "m"
         return True
-    kind = activation(module)
+    kind = activation(module, scout.candidates[path])
     if kind is None:
         return False
     found.kinds[path] = kind
@@ -107,40 +108,13 @@ def check_time(
         )
 
 
-def activation(module: nn.Module) -> Leaf | None:
-    """What a stateless elementwise module does, read from its values; ``None`` if it is none of the known kinds."""
-    x = torch.cat([torch.linspace(-8, 8, 1601), torch.linspace(-1.5, 1.5, 601)])
-    y = elementwise(module, x)
-    if y is None:
-        return None
-    if torch.equal(y, x):
-        return Leaf(None, "identity")
-    away = x != 0
-    if torch.equal(y[away], x[away].sign()):
-        return Leaf("sign")
-    if torch.equal(y, x.clamp(min=0)):
-        return Leaf("relu")
-    order = torch.argsort(x)
-    staircase = bool((y[order].diff() >= -1e-6).all())
-    levels = torch.unique(y).numel()
-    if not staircase or levels > 300 or levels < 2:
-        return None
-    if levels == 2 and float(y.max()) == -float(y.min()):
-        return Leaf("sign", f"times {float(y.max()):g}")
-    if levels == 2:
-        return None  # a step function: a hand-written threshold
-    if float(y.min()) >= 0:
-        return Leaf("relu", f"quantised to {levels} levels")
-    return Leaf(None, f"quantised to {levels} levels")
-
-
 class _Scout(TorchFunctionMode):
     """Marks modules that keep the shape of their input (``candidates``) and those in which layers run (``busy``)."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.paths = Paths(module)
-        self.candidates: set[str] = set()
+        self.candidates: dict[str, tuple[int, ...]] = {}
         self.busy: set[str] = set()
 
     def enter(self, path: str, module: nn.Module, args: Any) -> None:
@@ -157,7 +131,7 @@ class _Scout(TorchFunctionMode):
                 and data.shape == result.shape
                 and data.is_floating_point()
             ):
-                self.candidates.add(path)
+                self.candidates.setdefault(path, tuple(data.shape))
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
