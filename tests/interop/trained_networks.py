@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import lzma
 import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,14 @@ def mnist(first: int = 0, count: int = 10_000) -> tuple[Tensor, Tensor]:
 
 def _images(folder: str, first: int, count: int, order: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     part = slice(first, first + count)
-    x = np.load(lzma.open(DATA / folder / "test_x.npy.xz"), allow_pickle=False)[part]
-    y = np.load(DATA / folder / "test_y.npy", allow_pickle=False)[part]
-    return torch.tensor(x).permute(order).contiguous(), torch.tensor(y).long()
+    x, y = _unpacked(folder)
+    return torch.tensor(x[part]).permute(order).contiguous(), torch.tensor(y[part]).long()
+
+
+@cache
+def _unpacked(folder: str) -> tuple[np.ndarray, np.ndarray]:
+    with lzma.open(DATA / folder / "test_x.npy.xz") as file:
+        return np.load(file, allow_pickle=False), np.load(DATA / folder / "test_y.npy", allow_pickle=False)
 
 
 # ResNet-20 (akamaster/pytorch_resnet_cifar10): float weights, batch norm, ReLU, residual sums.
@@ -137,7 +143,9 @@ class CNV(nn.Module):
 def cnv(file: str) -> CNV:
     """CNV W1A1 or W2A2; takes what ``eight_bit`` gives and answers integer scores."""
     weights, thresholds = _bnn_pynq(file)
-    thresholds[0] = thresholds[0] / 256  # the first layer sums 1/128 steps of the image, its thresholds count half steps
+    thresholds[0] = (
+        thresholds[0] / 256
+    )  # the first layer sums 1/128 steps of the image, its thresholds count half steps
     if thresholds[0].shape[1] == 1:
         # Hidden thresholds count the products that are +1: (fan-in + sum) / 2.
         for k in range(1, len(thresholds)):
@@ -237,14 +245,22 @@ def tfc() -> TFC:
     graph = onnx.load(str(DATA / TFC_W1A1)).graph
     stored = {item.name: torch.tensor(onnx.numpy_helper.to_array(item).copy()) for item in graph.initializer}
     assert [node.op_type for node in graph.node].count("BipolarQuant") == 8
-    weights = [stored[node.input[0]] for node in graph.node if node.op_type == "BipolarQuant" and node.input[0] in stored]
+    weights = [
+        stored[node.input[0]] for node in graph.node if node.op_type == "BipolarQuant" and node.input[0] in stored
+    ]
     norms = []
     for node in graph.node:
         if node.op_type == "BatchNormalization":
             gain, bias, mean, var = (stored[name] for name in node.input[1:])
             norm = nn.BatchNorm1d(len(gain), eps=node.attribute[0].f)
             norm.load_state_dict(
-                {"weight": gain, "bias": bias, "running_mean": mean, "running_var": var, "num_batches_tracked": torch.tensor(0)}
+                {
+                    "weight": gain,
+                    "bias": bias,
+                    "running_mean": mean,
+                    "running_var": var,
+                    "num_batches_tracked": torch.tensor(0),
+                }
             )
             norms.append(norm)
     mean, gain, bias = (float(stored[f"features.15.{name}"]) for name in ("running_mean", "weight", "bias"))
@@ -305,7 +321,9 @@ def converted(time_steps: int = 64, v0: float = 0.5) -> Converted:
 
     with h5py.File(DATA / CONVERTED) as file:
         groups = [group for _, group in sorted(file["model_weights"].items()) if len(group)]
-        pairs = [[torch.tensor(np.asarray(group[f"{group.name.split('/')[-1]}_{x}"])) for x in "Wb"] for group in groups]
+        pairs = [
+            [torch.tensor(np.asarray(group[f"{group.name.split('/')[-1]}_{x}"])) for x in "Wb"] for group in groups
+        ]
     # Theano convolves: its kernels are ours turned by half a turn. Its linear layers hold (inputs, outputs).
     weights = [w.flip(2, 3) if w.dim() == 4 else w.T.contiguous() for w, _ in pairs]
     return Converted(weights, [b for _, b in pairs], time_steps, v0).eval()

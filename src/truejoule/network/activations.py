@@ -28,10 +28,12 @@ def activation(module: nn.Module, shape: tuple[int, ...]) -> Leaf | None:
     shape : of the input that it was seen with, ``(N, ...)``. The first axis becomes that of the trials.
     """
 
+    twin = fresh_copy(module)  # one for all trials, so that memory would show
+
     def answer(x: Tensor) -> Tensor | None:
         try:
             with torch.no_grad():
-                found = first_tensor(fresh_copy(module)(x))
+                found = first_tensor(twin(x))
         except Exception:  # any failure of foreign code just means: not this way
             return None
         return None if found is None else found.detach().float()
