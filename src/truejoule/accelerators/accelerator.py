@@ -92,10 +92,6 @@ class Accelerator(Protocol):
         """
         ...
 
-    def suited(self, workload: Workload) -> Accelerator:
-        """The machine itself, or its ANN twin for a network that only that one can run."""
-        ...
-
     def alternatives(self) -> Mapping_[str, Accelerator]:
         """The same machine under another accounting that a reader should see beside it, by description."""
         ...

@@ -127,10 +127,6 @@ class Network:
         layers = {layer.name: layer for layer in self.workload.layers}
         return ActivityRecorder(layers, self.timing.layouts, self.codes, self.timing.sample_first)
 
-    def calibrated(self, batches: Iterable[Tensor]) -> Network:
-        """The network with the codes of its inputs taken from calibration data."""
-        return self
-
     def weights(self) -> dict[str, Tensor]:
         """Effective weights of every layer, as the module passes them: quantised, normalised or binarised if it does so."""
         found: dict[str, Tensor] = {}

@@ -210,10 +210,6 @@ class SATA:
 
         return training_cost(with_image_bits(workload, self.structure.image_bits), sparsity, self.structure)
 
-    def suited(self, workload: Workload) -> SATA:
-        """See ``Accelerator``."""
-        return self
-
     def alternatives(self) -> Mapping[str, SATA]:
         s = self.structure
         if self.twin_of is not None:

@@ -221,10 +221,6 @@ class SpikeFlow:
             structure=replace(self.structure, input_bits=bits, image_bits=image),
         )
 
-    def suited(self, workload: Workload) -> SpikeFlow:
-        """See ``Accelerator``."""
-        return self
-
     def alternatives(self) -> Mapping[str, SpikeFlow]:
         other = "pe" if self.structure.adc_scope == "crossbar" else "crossbar"
         scope = {
