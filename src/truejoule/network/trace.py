@@ -245,6 +245,8 @@ class _Tracer(TorchFunctionMode):
     def _plain(self, operation: Operation, sources: tuple[Origins, ...]) -> str | None:
         if operation.op == "host" or not any(sources):
             return None  # arithmetic on parameters, or a reader of its own kind
+        if operation.op == "sign" and set(sources[0]) == {INPUT}:
+            return None  # an encoder
         if operation.op == "add" and (not all(sources) or self._over_time(*sources)):
             return None  # adding a constant, or adding up over time
         return self._plain_name(operation.op, self.paths.current, sources)
@@ -293,6 +295,8 @@ class _Tracer(TorchFunctionMode):
         result = first_tensor(output)
         if not together or result is None:
             return
+        if set(together) == {INPUT} and (title in PRODUCTS or title in ("abs", "__abs__")):
+            return  # an encoder
         if title in PRODUCTS:
             data = [(t, s) for t, s in zip(operands, sources, strict=True) if s]
             if len(data) > 1 and (data[0][0].shape == data[1][0].shape or set(data[0][1]) != set(data[1][1])):
