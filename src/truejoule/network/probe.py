@@ -74,8 +74,10 @@ def examine(module: nn.Module, *, where: str = "", shape: tuple[int, ...] | None
         caller = Caller(measured)
         form = find_form(measured, shape, caller)
         if form is None:
-            return None
+            return read_out(Caller(measured, output=1), measured, shape)
         lanes = Lanes(caller, form)
+        if linear(lanes):
+            return Probed(None, form)
         neuron = _measure(lanes, module, where)
         if neuron is not None and dtype in LOW_PRECISION:
             _check_own_dtype(neuron, module, dtype, form, where)
@@ -86,6 +88,27 @@ def examine(module: nn.Module, *, where: str = "", shape: tuple[int, ...] | None
         raise UnknownNeuron(f"it cannot be tried on independent inputs ({error})", where) from error
     except NotMonotone as error:
         raise UnknownNeuron(f"a larger input gives fewer spikes (around {error.args[0]:g})", where) from error
+
+
+def read_out(membrane: Caller, module: nn.Module, shape: tuple[int, ...] | None) -> Probed | None:
+    """How a module takes time that never fires and answers its membrane beside its silent spikes; ``None`` if it is no such module."""
+    try:
+        form = find_form(module, shape, membrane)
+        return Probed(None, form) if form is not None and linear(Lanes(membrane, form)) else None
+    except NotElementwise:
+        return None
+
+
+def linear(lanes: Lanes) -> bool:
+    """Whether the answers are sums of what was put in, earlier steps included: a membrane, and no spikes."""
+    steps, generator = min(6, lanes.form.steps or 6), torch.Generator().manual_seed(0)
+    shape = (steps, 64, lanes.neurons)
+    sizes = torch.logspace(-3, 3, 64)[:, None]
+    one, two = (torch.randn(shape, generator=generator) * sizes for _ in range(2))
+    nothing = lanes.run(torch.zeros(shape))
+    a, b, both = (lanes.run(x) - nothing for x in (one, two, one + two))
+    size = torch.maximum(a.abs(), b.abs()).amax(0) + nothing.abs().amax(0)
+    return bool((a != 0).any(0).all()) and bool(((both - a - b).abs() <= 1e-4 * size).all())
 
 
 def elementwise(module: nn.Module, x: Tensor) -> Tensor | None:
