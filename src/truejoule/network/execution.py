@@ -69,10 +69,14 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A module taken as a whole: ``op`` of its layer, ``None`` where values pass through (identity, quantiser)."""
+    """A module taken as a whole: ``op`` of its layer, ``None`` where values pass through (identity, quantiser).
+
+    ``recurrent``: the products inside it are layers of their own, which read what it answered in the step before.
+    """
 
     op: Op | None
     note: str = ""
+    recurrent: bool = False
 
 
 def strip(qualified: str) -> str:

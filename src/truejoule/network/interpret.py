@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from truejoule.errors import InputError, TrueJouleError, in_one_line
-from truejoule.network.state import reset
 from truejoule.network.recognise import Operation, first_tensor, recognise, tensors, value_of, wraps
+from truejoule.network.state import reset
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,11 +70,13 @@ class Names:
     weights : qualified name of a parameter, buffer or tensor attribute → layer name, for weights passed as they are.
     sequence : (module path, operation) → layer names in the order of a run; ``None`` for calls that are no layers.
     leaves : module path → layer names in the order of a run, for modules that are one layer as a whole; ``None``: transparent.
+    recurrent : paths among ``leaves`` in which products are layers of their own.
     """
 
     weights: Mapping[str, str] = field(default_factory=dict)
     sequence: Mapping[tuple[str, str], tuple[str | None, ...]] = field(default_factory=dict)
     leaves: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+    recurrent: frozenset[str] = frozenset()
 
 
 class Paths:
@@ -163,18 +165,20 @@ class _Runner(TorchFunctionMode):
         known = [(t, names.weights[n]) for n, t in named_tensors(module) if n in names.weights]
         self._alive = [t for t, _ in known]  # an id names a tensor only while that lives
         self._weights = {id(t): layer for t, layer in known}
-        self._opaque = 0
+        self._opaque = self._inside = 0
         self._executed: Counter[str] = Counter()
         self._met: defaultdict[tuple[str, str], int] = defaultdict(int)
 
     def enter(self, path: str, module: nn.Module, args: Any) -> None:
         if path in self._names.leaves:
             self._opaque += 1
+            self._inside += path in self._names.recurrent
 
     def leave(self, path: str, module: nn.Module, args: Any, output: Any) -> None:
         if path not in self._names.leaves:
             return
         self._opaque -= 1
+        self._inside -= path in self._names.recurrent
         if self._opaque:
             return
         order = self._names.leaves[path]
@@ -192,8 +196,8 @@ class _Runner(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         title = func.__name__ if hasattr(func, "__name__") else ""
-        operation = None if self._opaque else recognise(title, args, kwargs)
-        if operation is None:
+        operation = None if self._opaque and not self._inside else recognise(title, args, kwargs)
+        if operation is None or (self._opaque and not operation.multiplies):
             return func(*args, **kwargs)
         name = self._name(operation)
         if name is None:
@@ -251,6 +255,7 @@ def as_call(
     name: str, operation: Operation, title: str, original: Callable[[], Tensor], step: int, steps: int, samples: int
 ) -> Call:
     assert operation.weight is not None and operation.op in ("conv", "linear")
+
     def default() -> Tensor:
         result = value_of(original())
         return result.unsqueeze(-2) if title == "conv1d" else result

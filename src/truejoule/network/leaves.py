@@ -18,6 +18,7 @@ from truejoule.network.interpret import Paths, guarded
 from truejoule.network.predict import predict
 from truejoule.network.probe import Probed, UnknownNeuron, elementwise, examine
 from truejoule.network.recognise import READ_OUT, first_tensor, recognise
+from truejoule.network.recurrent import examine_recurrent
 from truejoule.network.state import fresh_copy
 from truejoule.network.timing import Layout
 from truejoule.workload import Neuron, NotUnderstood
@@ -67,11 +68,31 @@ def find_leaves(
     ):
         call(x.clone())
     restart()
+    recurrent = _recurrent(module, scout)
     search = _Search(module, {path: shape for path, shape in scout.candidates.items() if path not in scout.busy})
     found, done = Leaves(), set[str]()
+    for path, probed in recurrent.items():
+        assert probed.neuron is not None
+        found.kinds[path], found.neurons[path], found.forms[path] = LOOPED, probed.neuron, probed.form
+        done.add(path)
     for path in sorted(search.candidates, key=lambda p: p.count(".")):
         if not any(path.startswith(above + ".") for above in done) and search.settle(path, found):
             done.add(path)
+    return found
+
+
+LOOPED = Leaf("neuron", "with a layer that reads its last spikes", recurrent=True)
+
+
+def _recurrent(root: nn.Module, scout: _Scout) -> dict[str, Probed]:
+    """Neurons with a layer of their own inside: modules in which nothing but products runs, the outermost first."""
+    found: dict[str, Probed] = {}
+    for path in sorted(scout.candidates.keys() & scout.busy - scout.other, key=lambda p: p.count(".")):
+        if any(path.startswith(above + ".") for above in found):
+            continue
+        probed = examine_recurrent(root.get_submodule(path), where=path, shape=scout.candidates[path])
+        if probed is not None:
+            found[path] = probed
     return found
 
 
@@ -194,13 +215,14 @@ def activation(module: nn.Module) -> Leaf | None:
 
 
 class _Scout(TorchFunctionMode):
-    """Marks modules that keep the shape of their input (``candidates``) and those in which layers run (``busy``)."""
+    """Marks modules that keep the shape of their input (``candidates``) and those in which layers run (``busy``; ``other`` than products)."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.paths = Paths(module)
         self.candidates: dict[str, tuple[int, ...]] = {}
         self.busy: set[str] = set()
+        self.other: set[str] = set()
 
     def enter(self, path: str, module: nn.Module, args: Any) -> None:
         pass
@@ -223,4 +245,6 @@ class _Scout(TorchFunctionMode):
         operation = recognise(getattr(func, "__name__", ""), args, kwargs)
         if operation is not None and operation.op in _INSIDE:
             self.busy.update(self.paths.stack)
+            if not operation.multiplies:
+                self.other.update(self.paths.stack)
         return func(*args, **kwargs)

@@ -78,7 +78,7 @@ def examine(module: nn.Module, *, where: str = "", shape: tuple[int, ...] | None
         lanes = Lanes(caller, form)
         if linear(lanes):
             return Probed(None, form)
-        neuron = _measure(lanes, module, where)
+        neuron = measured_neuron(lanes, module, where)
         if neuron is not None and dtype in LOW_PRECISION:
             _check_own_dtype(neuron, module, dtype, form, where)
         return Probed(neuron, form)
@@ -119,7 +119,13 @@ def elementwise(module: nn.Module, x: Tensor) -> Tensor | None:
         return None
 
 
-def _measure(lanes: Lanes, module: nn.Module, where: str) -> Neuron | None:
+def measured_neuron(lanes: Lanes, module: nn.Module, where: str) -> Neuron:
+    """The first record that holds on random sequences.
+
+    Raises
+    ------
+    UnknownNeuron, NotMonotone : if there is none.
+    """
     try:
         found = firing(lanes)
         first = ""

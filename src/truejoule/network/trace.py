@@ -6,6 +6,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -69,6 +70,14 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
+@dataclass(slots=True)
+class Inside:
+    """A recurrent neuron that is running, by the name of its layer, and the last execution of every layer inside it."""
+
+    name: str
+    last: Origins = field(default_factory=dict)
+
+
 class _Tracer(TorchFunctionMode):
     def __init__(self, module: nn.Module, leaves: dict[str, Leaf]) -> None:
         super().__init__()
@@ -82,6 +91,7 @@ class _Tracer(TorchFunctionMode):
         self.executions: list[Execution] = []
         self.refused: dict[tuple[str, str], NotUnderstood] = {}
         self._opaque = 0
+        self._inside: list[Inside] = []  # recurrent neurons that are running
         self._pending: dict[int, Tensor] = {}  # results of comparisons, until we know what they are used for
         self._counts: Counter[str] = Counter()
         self._by_key: dict[tuple[Any, ...], str] = {}
@@ -98,13 +108,16 @@ class _Tracer(TorchFunctionMode):
     def names(self) -> Names:
         leaves = {path: tuple(self._calls[path]) for path in self.leaves}
         weights = {known: name for known, name in self._weights.items() if known not in self._prepared}
-        return Names(weights, {key: tuple(names) for key, names in self._sequence.items()}, leaves)
+        recurrent = frozenset(path for path, leaf in self.leaves.items() if leaf.recurrent)
+        return Names(weights, {key: tuple(names) for key, names in self._sequence.items()}, leaves, recurrent)
 
     # modules that are one layer
 
     def enter(self, path: str, module: nn.Module, args: Any) -> None:
         if path in self.leaves:
             self._opaque += 1
+            if self.leaves[path].recurrent:
+                self._inside.append(Inside(plain_path(path)))
             with no_tracking():
                 data, *state = tensors(args) or [None]
                 given = layers(self.origins.of_all(state)) if len(args) > 1 else None
@@ -127,9 +140,31 @@ class _Tracer(TorchFunctionMode):
                 return
             name = self._place(path, leaf.op, layers(sources), state)
             self._calls[path].append(name)
-            self._record(name, leaf.op, path, (layers(sources),), data, result, None, leaf.note)
+            own = self._inside.pop().last if leaf.recurrent else {}
+            self._record(name, leaf.op, path, (layers(sources), *([own] if own else [])), data, result, None, leaf.note)
             for tensor in tensors(output):
                 self.origins.mark(tensor, {name: self._counts[name] - 1})
+
+    def _looped(self, func: Any, title: str, args: Any, kwargs: Any) -> Any:
+        """A product inside a recurrent neuron: a layer whose input is what that neuron answered in the step before."""
+        with no_tracking():
+            operation = recognise(title, args, kwargs)
+        output = func(*args, **kwargs)
+        if operation is None or not operation.multiplies:
+            return output
+        with no_tracking():
+            inside = self._inside[-1]
+            before = (self._counts[inside.name] or bool(inside.last)) - 1
+            name = self._weighted(title, operation, {})
+            self._sequence[self.paths.current, operation.op].append(name)
+            if name is not None:
+                sources = ({inside.name: max(self._counts[inside.name] - 1, 0)} if before >= 0 else {},)
+                shaped = output.unsqueeze(-2) if title == "conv1d" else output
+                self._record(
+                    name, operation.op, self.paths.current, sources, operation.inputs[0], shaped, operation, ""
+                )
+                inside.last[name] = self._counts[name] - 1
+        return output
 
     def _place(self, path: str, op: Op, sources: Origins, state: Origins | None) -> str:
         """Name of a call of a leaf module. One object may stand at several places, unless it keeps a state of its own (``state`` is None)."""
@@ -151,6 +186,8 @@ class _Tracer(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         title = function_name(func)
+        if self._opaque and self._inside:
+            return self._looped(func, title, args, kwargs)
         if self._opaque or title.startswith("lift_fresh"):  # the latter is a step of making a tensor, not a use of it
             return func(*args, **kwargs)
         with no_tracking():
@@ -338,8 +375,6 @@ class _Tracer(TorchFunctionMode):
     ) -> None:
         index = self._counts[name]
         self._counts[name] += 1
-        execution = Execution(
-            name, op, path, index, sources, tuple(data.shape), tuple(result.shape), operation, note
-        )
+        execution = Execution(name, op, path, index, sources, tuple(data.shape), tuple(result.shape), operation, note)
         self.executions.append(execution)
         self._history.add(execution)

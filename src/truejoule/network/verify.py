@@ -49,7 +49,7 @@ def disagreement(
     return compare(neuron, x, got, close, width // 2, exact)
 
 
-def compare(neuron: Neuron, x: Tensor, got: Tensor, close: float, smooth: int, exact: bool) -> str:
+def compare(neuron: Neuron, x: Tensor, got: Tensor, close: float, smooth: int, exact: bool = False) -> str:
     """The first difference between outputs (T, lanes, ...) and those of a record that rounding cannot explain."""
     spikes, membrane = predict(neuron, x)
     rough, coarse = predict(neuron, x, torch.float32)
