@@ -124,7 +124,7 @@ def evaluate(
         over_time=over_time,
         training=training,
         parameters=plan.accelerator.parameters,
-        warnings=(*_warnings(mapping.warnings, chips, cost), *without_ann),
+        warnings=(*plan.network.notes, *_warnings(mapping.warnings, chips, cost), *without_ann),
         provenance=_provenance(len(labels), seeds, device, calibration is None, time.perf_counter() - started),
     )
 

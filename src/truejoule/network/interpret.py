@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from truejoule.errors import InputError, TrueJouleError, in_one_line
-from truejoule.network.state import reset
 from truejoule.network.recognise import Operation, first_tensor, recognise, tensors, value_of, wraps
+from truejoule.network.state import reset
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -251,6 +251,7 @@ def as_call(
     name: str, operation: Operation, title: str, original: Callable[[], Tensor], step: int, steps: int, samples: int
 ) -> Call:
     assert operation.weight is not None and operation.op in ("conv", "linear")
+
     def default() -> Tensor:
         result = value_of(original())
         return result.unsqueeze(-2) if title == "conv1d" else result

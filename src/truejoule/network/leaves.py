@@ -36,12 +36,14 @@ class Leaves:
     Attributes
     ----------
     forms : per path of a neuron or read-out, how it takes time.
+    edits_input : whether the network changes the tensor that it is given.
     """
 
     kinds: dict[str, Leaf] = field(default_factory=dict)
     neurons: dict[str, Neuron] = field(default_factory=dict)
     forms: dict[str, Form] = field(default_factory=dict)
     refused: list[NotUnderstood] = field(default_factory=list)
+    edits_input: bool = False
 
     @property
     def time_axes(self) -> dict[str, int]:
@@ -68,10 +70,11 @@ def find_leaves(
         scout.paths.follow(scout.enter, scout.leave),
         scout,
     ):
-        call(x.clone())
+        given = x.clone()
+        call(given)
     restart()
     search = _Search(module, {path: shape for path, shape in scout.candidates.items() if path not in scout.busy})
-    found, done = Leaves(), set[str]()
+    found, done = Leaves(edits_input=not torch.equal(given, x)), set[str]()
     for path in sorted(search.candidates, key=lambda p: p.count(".")):
         if not any(path.startswith(above + ".") for above in done) and search.settle(path, found):
             done.add(path)
@@ -124,7 +127,13 @@ class _Search:
 
 
 def check_time(
-    module: nn.Module, where: str, neuron: Neuron, form: Form, shape: tuple[int, ...], layout: Layout, sample_first: bool
+    module: nn.Module,
+    where: str,
+    neuron: Neuron,
+    form: Form,
+    shape: tuple[int, ...],
+    layout: Layout,
+    sample_first: bool,
 ) -> None:
     """A neuron must take time as its layer does: several steps in one call along the axis that holds them, else one step per call.
 
@@ -140,7 +149,9 @@ def check_time(
         got = first_tensor(fresh_copy(module)(x.to(own_dtype(module))))
     want, _ = predict(neuron, layout.split(x, sample_first))
     apart = (
-        torch.ones(1) if got is None or got.shape != x.shape else (layout.split(got.double(), sample_first) - want).abs()
+        torch.ones(1)
+        if got is None or got.shape != x.shape
+        else (layout.split(got.double(), sample_first) - want).abs()
     )
     if float((apart > 1e-3 * min(values(neuron.height))).double().mean()) > 1e-3:
         steps = f"{layout.per_call} steps" if layout.per_call > 1 else "one step"

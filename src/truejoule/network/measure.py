@@ -5,10 +5,8 @@ Everything is measured in units of the input: a state v is ``v / gain``, written
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import product
 
 import torch
 from torch import Tensor, nn

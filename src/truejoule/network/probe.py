@@ -11,7 +11,7 @@ from truejoule.errors import InputError
 from truejoule.network.calling import Caller, NotElementwise, own_dtype
 from truejoule.network.forms import Form, find_form
 from truejoule.network.lanes import Lanes, NotMonotone
-from truejoule.network.measure import Firing, Odd, Silent, firing, records
+from truejoule.network.measure import Odd, Silent, firing, records
 from truejoule.network.state import METHODS, fresh_copy
 from truejoule.network.verify import disagreement
 from truejoule.workload import Neuron

@@ -86,7 +86,9 @@ class Provenance(TorchDispatchMode):
         if packet.endswith("_") and not packet.startswith("_") and args and isinstance(args[0], Tensor):
             self._write(args[0], origins if packet != "copy_" else self.of_all(args[1:]), packet)
             return result
-        if packet == "lift_fresh":  # made from Python or numpy data: stays unseen, until somebody says where it comes from
+        if (
+            packet == "lift_fresh"
+        ):  # made from Python or numpy data: stays unseen, until somebody says where it comes from
             return result
         for tensor in tensors(result):
             if id(tensor) not in self._parameters:
