@@ -93,7 +93,7 @@ def test_outputs_with_wires_equal_nodal_analysis_of_the_programmed_arrays():
     layer = deployed.layer("conv2")
     s = layer.structure
     spikes = (torch.rand(1, 6, 8, 8, generator=torch.Generator().manual_seed(1)) < 0.4).float()
-    got = layer(spikes, None, 0, 0)[0] / layer.scale.view(-1, 1, 1)
+    got = layer(spikes, None, 0, 0)[0] / layer.scale.view(-1, 1, 1).float()
     unrolled = functional.unfold(spikes, 3, padding=1)[0]
     circuit = Wires(5.0, 7.0, r_source_ohm=100.0, r_sense_ohm=30.0)
     for position in (0, 19, 36):
@@ -147,7 +147,7 @@ def test_converter_rounds_every_partial_sum():
     layer = chip.deploy(network, [x]).layer("conv2")
     s = layer.structure
     spikes = (torch.rand(1, 6, 8, 8, generator=torch.Generator().manual_seed(1)) < 0.4).float()
-    got = layer(spikes, None, 0, 0)[0] / layer.scale.view(-1, 1, 1)
+    got = layer(spikes, None, 0, 0)[0] / layer.scale.view(-1, 1, 1).float()
     step = s.crossbar_size * s.g_on_siemens * s.v_read / 15
     unrolled = functional.unfold(spikes, 3, padding=1)[0]
     for position in (3, 27):

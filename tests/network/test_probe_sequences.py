@@ -67,7 +67,9 @@ def test_what_mixes_more_than_time_steps_is_no_neuron(make):
     assert examine(make(), shape=(2, 4, 3, 2, 2)) is None
 
 
-@pytest.mark.parametrize("module", [nn.ReLU(), nn.Softmax(1), nn.Softmax(0), nn.LayerNorm(4), nn.Flatten(0), nn.Dropout()])
+@pytest.mark.parametrize(
+    "module", [nn.ReLU(), nn.Softmax(1), nn.Softmax(0), nn.LayerNorm(4), nn.Flatten(0), nn.Dropout()]
+)
 def test_other_modules_are_no_neurons(module):
     assert examine(module.eval(), shape=(2, 3, 4, 4)) is None
 
@@ -127,5 +129,5 @@ def test_unknown_sequences_are_refused_by_name():
                 out.append(spike)
             return torch.stack(out, 1)
 
-    with pytest.raises(UnknownNeuron, match="nearest record"):
+    with pytest.raises(UnknownNeuron, match="fits no reset"):
         probe(Doubling(), where="lif", shape=(2, 4, 3))

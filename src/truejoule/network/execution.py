@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from truejoule.network.interpret import Names
 from truejoule.network.provenance import Origins, union
 from truejoule.network.recognise import Operation
-from truejoule.workload import NotUnderstood
+from truejoule.workload import Neuron, NotUnderstood
 from truejoule.workload.layer import Op
 
 INPUT = "input"
@@ -65,6 +66,8 @@ class Trace:
     names: Names
     refused: tuple[NotUnderstood, ...]
     output: Any
+    neurons: Mapping[str, Neuron] = field(default_factory=dict)
+    """Semantics of the neurons that have no module."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from truejoule.errors import InputError, TrueJouleError, in_one_line
-from truejoule.network.recognise import Operation, first_tensor, recognise, tensors, value_of, wraps
+from truejoule.network.inline import Follower, Inline
+from truejoule.network.recognise import Operation, first_tensor, function_name, recognise, tensors, value_of, wraps
 from truejoule.network.state import reset
 
 
@@ -70,11 +71,14 @@ class Names:
     weights : qualified name of a parameter, buffer or tensor attribute → layer name, for weights passed as they are.
     sequence : (module path, operation) → layer names in the order of a run; ``None`` for calls that are no layers.
     leaves : module path → layer names in the order of a run, for modules that are one layer as a whole; ``None``: transparent.
+    inline, written : calls that make up the layers which a forward pass computes by itself, and the names of those.
     """
 
     weights: Mapping[str, str] = field(default_factory=dict)
     sequence: Mapping[tuple[str, str], tuple[str | None, ...]] = field(default_factory=dict)
     leaves: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+    inline: Inline = field(default_factory=Inline)
+    written: tuple[str, ...] = ()
 
 
 class Paths:
@@ -166,6 +170,8 @@ class _Runner(TorchFunctionMode):
         self._opaque = 0
         self._executed: Counter[str] = Counter()
         self._met: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._follower = Follower(names.inline, self._drive, self._result)
+        self._drives: dict[int, Tensor] = {}
 
     def enter(self, path: str, module: nn.Module, args: Any) -> None:
         if path in self._names.leaves:
@@ -191,8 +197,31 @@ class _Runner(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        title = func.__name__ if hasattr(func, "__name__") else ""
-        operation = None if self._opaque else recognise(title, args, kwargs)
+        if self._opaque:
+            return func(*args, **kwargs)
+        title = function_name(func)
+        place = self._follower.arrive(self.paths.current, title)
+        if place is None:
+            return self._call(func, title, args, kwargs)
+        self._follower.before(place, args, kwargs)
+        inside = self._follower.is_inside(place)
+        output = func(*args, **kwargs) if inside else self._call(func, title, args, kwargs)
+        self._follower.after(place, args, kwargs, output)
+        return output
+
+    def _drive(self, layer: int, tensor: Tensor, first: bool) -> None:
+        if self._on_layer is not None:
+            self._drives[layer] = tensor.clone() if first else self._drives[layer] + tensor
+
+    def _result(self, layer: int, tensor: Tensor, first: bool) -> None:
+        if not first:
+            return
+        step, steps = self._step(self._names.written[layer])
+        if self._on_layer is not None:
+            self._on_layer(self._names.written[layer], step, steps, self._drives.pop(layer), tensor)
+
+    def _call(self, func: Any, title: str, args: Any, kwargs: Any) -> Any:
+        operation = recognise(title, args, kwargs)
         if operation is None:
             return func(*args, **kwargs)
         name = self._name(operation)

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from truejoule.errors import InputError
+from truejoule.network.activations import activation
 from truejoule.network.calling import own_dtype
 from truejoule.network.execution import Leaf
 from truejoule.network.forms import Form
 from truejoule.network.interpret import Paths, guarded
 from truejoule.network.predict import predict
-from truejoule.network.probe import Probed, UnknownNeuron, elementwise, examine
+from truejoule.network.probe import Probed, UnknownNeuron, examine
 from truejoule.network.recognise import first_tensor, recognise
 from truejoule.network.state import fresh_copy
 from truejoule.network.timing import Layout
@@ -119,7 +120,7 @@ class _Search:
             if mine.neuron is not None:
                 found.neurons[path] = mine.neuron
             return True
-        kind = activation(module)
+        kind = activation(module, self.candidates[path])
         if kind is None:
             return False
         found.kinds[path] = kind
@@ -170,33 +171,6 @@ def _taken(form: Form) -> str:
     if form.flat:
         return f"{'(T·N, ...)' if form.time == 0 else '(N·T, ...)'}" + (f" with T = {form.steps}" if form.steps else "")
     return "(T, N, ...)" if form.time == 0 else "(N, T, ...)"
-
-
-def activation(module: nn.Module) -> Leaf | None:
-    """What a stateless elementwise module does, read from its values; ``None`` if it is none of the known kinds."""
-    x = torch.cat([torch.linspace(-8, 8, 1601), torch.linspace(-1.5, 1.5, 601)])
-    y = elementwise(module, x)
-    if y is None:
-        return None
-    if torch.equal(y, x):
-        return Leaf(None, "identity")
-    away = x != 0
-    if torch.equal(y[away], x[away].sign()):
-        return Leaf("sign")
-    if torch.equal(y, x.clamp(min=0)):
-        return Leaf("relu")
-    order = torch.argsort(x)
-    staircase = bool((y[order].diff() >= -1e-6).all())
-    levels = torch.unique(y).numel()
-    if not staircase or levels > 300 or levels < 2:
-        return None
-    if levels == 2 and float(y.max()) == -float(y.min()):
-        return Leaf("sign", f"times {float(y.max()):g}")
-    if levels == 2:
-        return None  # a step function: a hand-written threshold
-    if float(y.min()) >= 0:
-        return Leaf("relu", f"quantised to {levels} levels")
-    return Leaf(None, f"quantised to {levels} levels")
 
 
 class _Scout(TorchFunctionMode):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from truejoule.errors import InputError
 from truejoule.network.checks import check_arguments, check_executions, check_finite, check_places
 from truejoule.network.execution import INPUT, Execution, Trace
+from truejoule.network.functional import find_functional
 from truejoule.network.interpret import ForwardFailed, Names, interpret, named_tensors
 from truejoule.network.leaves import Leaves, check_time, find_leaves
 from truejoule.network.network import Network, evaluating, same_outputs, stepper
@@ -25,7 +26,7 @@ from truejoule.network.state import METHODS, State, reset
 from truejoule.network.timing import Layout, Timing, infer, sample_shape
 from truejoule.network.trace import trace
 from truejoule.network.widths import Watched, with_codes
-from truejoule.workload import Edge, Layer, NotUnderstood, Workload
+from truejoule.workload import Edge, Layer, Neuron, NotUnderstood, Workload
 from truejoule.workload.standing import with_standing
 
 EDITS_INPUT = "the network changes its input in place; it is run on a copy of every batch"
@@ -130,6 +131,8 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
         for path in leaves.neurons
         if not any(callable(getattr(module.get_submodule(path), m, None)) for m in METHODS)
     )
+    if seen.neurons:
+        without_reset |= fresh.differing(State.of(module))  # where a membrane without a module is kept
     restart()
     notes = (EDITS_INPUT,) if leaves.edits_input else ()
     network = Network(module, example, workload, timing, seen.names, {}, State.of(module, without_reset), notes=notes)
@@ -154,7 +157,9 @@ def _explore(
         restart()
         leaves = find_leaves(module, example, restart, forward)
         restart()
-        seen = trace(module, example, leaves.kinds, forward=forward)
+        functional = find_functional(module, example, leaves.kinds, forward)
+        restart()
+        seen = trace(module, example, leaves.kinds, forward=forward, functional=functional)
         _require_layers(seen.executions, module)
         check_places(seen.executions)
         told = time_steps is not None or time_axis is not None
@@ -228,10 +233,13 @@ def _layers(seen: Trace, leaves: Leaves, timing: Timing) -> list[Layer]:
         by_name.setdefault(execution.name, []).append(execution)
     for name, executions in by_name.items():
         check_executions(name, executions)
-    return [_layer(executions[0], timing.layouts[name], leaves) for name, executions in by_name.items()]
+    neurons = {name: leaves.neurons.get(executions[0].path) for name, executions in by_name.items()} | dict(
+        seen.neurons
+    )
+    return [_layer(executions[0], timing.layouts[name], neurons[name]) for name, executions in by_name.items()]
 
 
-def _layer(first: Execution, layout: Layout, leaves: Leaves) -> Layer:
+def _layer(first: Execution, layout: Layout, neuron: Neuron | None) -> Layer:
     op, operation = first.op, first.operation
     input_shape, output_shape = (
         sample_shape(op, first.input_shape, layout),
@@ -243,7 +251,7 @@ def _layer(first: Execution, layout: Layout, leaves: Leaves) -> Layer:
         input_shape=input_shape,
         output_shape=output_shape,
         steps=layout.steps,
-        neuron=leaves.neurons.get(first.path) if op == "neuron" else None,
+        neuron=neuron if op == "neuron" else None,
         note=first.note,
     )
     if operation is None:

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from truejoule.errors import InputError
 from truejoule.network.calling import Caller, NotElementwise, own_dtype
+from truejoule.network.constants import exact
+from truejoule.network.fitting import Odd, Silent, firing, records
 from truejoule.network.forms import Form, find_form
 from truejoule.network.lanes import Lanes, NotMonotone
-from truejoule.network.measure import Odd, Silent, firing, records
 from truejoule.network.state import METHODS, fresh_copy
 from truejoule.network.verify import disagreement
 from truejoule.workload import Neuron
@@ -68,9 +69,9 @@ def examine(module: nn.Module, *, where: str = "", shape: tuple[int, ...] | None
     """As ``probe``, with how the module takes time; a read-out (a membrane that never fires) has no ``neuron``."""
     where = where or type(module).__name__
     dtype = own_dtype(module)
-    measured = fresh_copy(module).float() if dtype in LOW_PRECISION else module
-    caller = Caller(measured)
     try:
+        measured = fresh_copy(module).float() if dtype in LOW_PRECISION else module
+        caller = Caller(measured)
         form = find_form(measured, shape, caller)
         if form is None:
             return None
@@ -95,12 +96,20 @@ def elementwise(module: nn.Module, x: Tensor) -> Tensor | None:
         return None
 
 
+def measured(lanes: Lanes, constants: nn.Module, where: str) -> Neuron | None:
+    """As ``probe``, for what is known to remember and is not a module; ``constants`` holds its numbers as attributes."""
+    try:
+        return _measure(lanes, constants, where)
+    except NotMonotone as error:
+        raise UnknownNeuron(f"a larger input gives fewer spikes (around {error.args[0]:g})", where) from error
+
+
 def _measure(lanes: Lanes, module: nn.Module, where: str) -> Neuron | None:
     try:
         found = firing(lanes)
         first = ""
         for neuron in records(found, module):
-            problem = disagreement(neuron, lanes, found.at)
+            problem = disagreement(neuron, lanes, found.at, exact=exact(module))
             if not problem:
                 return neuron
             first = first or f"nearest record is {neuron.describe()}, but {problem}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -141,3 +142,15 @@ def no_tracking() -> Iterator[None]:
     """Context in which neither dispatch nor function modes see what we compute ourselves, hooks included."""
     with torch._C.DisableTorchFunction(), _disable_current_modes():
         yield
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """torch tells every user of dispatch modes on a CPU that Triton is missing; nobody here needs it."""
+    logger = logging.getLogger("torch._library.triton")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
