@@ -2,11 +2,9 @@
 
 import pytest
 import torch
-from sequence_neurons import Loop
 from torch import nn
 
 from truejoule.network import drift, predict, read
-from truejoule.network.recurrent import examine_recurrent
 from truejoule.workload import Edge, Neuron
 
 
@@ -66,29 +64,6 @@ class Scaled(AllToAll):
 WANT = Neuron(1.0, 0.75)
 
 
-def test_the_neuron_is_measured_apart_from_its_layer():
-    for module, shape, time in (
-        (AllToAll(), (3, 6), None),
-        (InLoop(nn.Linear(6, 6)), (3, 4, 6), 1),
-        (InLoop(nn.Conv2d(2, 2, 3, padding=1)), (3, 4, 2, 5, 5), 1),
-    ):
-        found = examine_recurrent(module, where="lif", shape=shape)
-        assert found is not None and found.neuron == WANT and found.form.time == time
-
-
-@pytest.mark.parametrize("make", [FromMembrane, Scaled])
-def test_a_layer_that_reads_or_changes_something_else_is_none(make):
-    assert examine_recurrent(make(), where="lif", shape=(3, 6)) is None
-
-
-def test_other_modules_with_layers_are_none():
-    for module, shape in (
-        (nn.Sequential(nn.Linear(6, 6), Loop(1)), (3, 4, 6)),
-        (nn.Sequential(nn.Linear(6, 6)), (3, 6)),
-    ):
-        assert examine_recurrent(module, where="x", shape=shape) is None
-
-
 class Stepped(nn.Module):
     def __init__(self, steps=4):
         super().__init__()
@@ -112,12 +87,11 @@ class Sequence(nn.Module):
         return self.out(self.lif(self.fc(x))).sum(1)
 
 
-@pytest.mark.parametrize(("make", "inner"), [(Stepped, "lif.recurrent"), (Sequence, "lif.inner")])
-@pytest.mark.parametrize("samples", [2, 4])
-def test_the_inner_layer_is_there_with_its_products_and_a_recurrent_edge(make, inner, samples):
-    net = make()
-    x = torch.randn(samples, 8) * 3
-    network = read(net, x)
+@pytest.mark.parametrize("inner", ["lif.recurrent", "lif.inner"])
+@pytest.mark.parametrize("samples", [2, 5])
+def test_the_inner_layer_is_there_with_its_products_and_a_recurrent_edge(inner, samples):
+    net = Stepped() if inner == "lif.recurrent" else Sequence()
+    network = read(net, torch.randn(samples, 8) * 3)
     drift(network)
     w = network.workload
     assert not w.not_understood and w.time_steps == 4
@@ -127,9 +101,19 @@ def test_the_inner_layer_is_there_with_its_products_and_a_recurrent_edge(make, i
         w.edges
     )
     # activity of the inner layer: the spikes of the step before
-    layers = network.measure(x).layers
+    layers = network.measure(network.example).layers
     spikes = list(layers["lif"].nonzero_outputs)
     assert list(layers[inner].nonzero_inputs) == [0, *spikes[:-1]] and sum(spikes) > 0
+
+
+@pytest.mark.parametrize("make", [FromMembrane, Scaled])
+def test_a_layer_that_reads_or_changes_something_else_is_refused(make):
+    class Net(Stepped):
+        def __init__(self):
+            super().__init__()
+            self.lif = make()
+
+    assert read(Net(), torch.randn(3, 8)).workload.not_understood
 
 
 def test_the_inner_layer_can_be_computed_by_somebody_else():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -23,17 +21,9 @@ class Caller:
     Parameters
     ----------
     output : which of the tensors that it answers is looked at.
-    within : makes the context that every run is made in.
     """
 
-    def __init__(
-        self,
-        module: nn.Module,
-        dtype: torch.dtype | None = None,
-        output: int = 0,
-        within: Callable[[], AbstractContextManager[Any]] = nullcontext,
-    ) -> None:
-        self._within = within
+    def __init__(self, module: nn.Module, dtype: torch.dtype | None = None, output: int = 0) -> None:
         # One copy is kept clean, so that probing can never touch the user's module.
         try:
             self._clean, self._output = fresh_copy(module), output
@@ -50,7 +40,7 @@ class Caller:
         NotElementwise : if a call fails, or answers something else.
         """
         module, state, found = fresh_copy(self._clean), self._first_state(inputs[0]), []
-        with torch.no_grad(), self._within():
+        with torch.no_grad():
             for x in inputs:
                 x = x.to(self.dtype).clone()
                 outputs, state = self._call(module, x, state)
@@ -94,7 +84,7 @@ class Caller:
             problem: Exception = NotElementwise("no way to call it was found")
             for zeros in ((), (False,), (True,), (False, False), (True, True), (True, True, True)):
                 try:
-                    with torch.no_grad(), self._within():
+                    with torch.no_grad():
                         output = fresh_copy(self._clean)(x.to(self.dtype).clone(), *_state(zeros, x, self.dtype))
                     if not tensors(output):
                         raise NotElementwise("answers no tensor")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from truejoule.network.interpret import Names
 from truejoule.network.provenance import Origins, union
 from truejoule.network.recognise import Operation
-from truejoule.workload import NotUnderstood
+from truejoule.workload import Neuron, NotUnderstood
 from truejoule.workload.layer import Op
 
 INPUT = "input"
@@ -65,18 +66,16 @@ class Trace:
     names: Names
     refused: tuple[NotUnderstood, ...]
     output: Any
+    neurons: Mapping[str, Neuron] = field(default_factory=dict)
+    """Semantics of the neurons that have no module."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A module taken as a whole: ``op`` of its layer, ``None`` where values pass through (identity, quantiser).
-
-    ``recurrent``: the products inside it are layers of their own, which read what it answered in the step before.
-    """
+    """A module taken as a whole: ``op`` of its layer, ``None`` where values pass through (identity, quantiser)."""
 
     op: Op | None
     note: str = ""
-    recurrent: bool = False
 
 
 def strip(qualified: str) -> str:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from truejoule.errors import InputError, TrueJouleError, in_one_line
-from truejoule.network.recognise import Operation, first_tensor, recognise, tensors, value_of, wraps
+from truejoule.network.inline import Follower, Inline
+from truejoule.network.recognise import Operation, first_tensor, function_name, recognise, tensors, value_of, wraps
 from truejoule.network.state import reset
 
 
@@ -70,13 +71,14 @@ class Names:
     weights : qualified name of a parameter, buffer or tensor attribute → layer name, for weights passed as they are.
     sequence : (module path, operation) → layer names in the order of a run; ``None`` for calls that are no layers.
     leaves : module path → layer names in the order of a run, for modules that are one layer as a whole; ``None``: transparent.
-    recurrent : paths among ``leaves`` in which products are layers of their own.
+    inline, written : calls that make up the layers which a forward pass computes by itself, and the names of those.
     """
 
     weights: Mapping[str, str] = field(default_factory=dict)
     sequence: Mapping[tuple[str, str], tuple[str | None, ...]] = field(default_factory=dict)
     leaves: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
-    recurrent: frozenset[str] = frozenset()
+    inline: Inline = field(default_factory=Inline)
+    written: tuple[str, ...] = ()
 
 
 class Paths:
@@ -165,20 +167,20 @@ class _Runner(TorchFunctionMode):
         known = [(t, names.weights[n]) for n, t in named_tensors(module) if n in names.weights]
         self._alive = [t for t, _ in known]  # an id names a tensor only while that lives
         self._weights = {id(t): layer for t, layer in known}
-        self._opaque = self._inside = 0
+        self._opaque = 0
         self._executed: Counter[str] = Counter()
         self._met: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._follower = Follower(names.inline, self._drive, self._result)
+        self._drives: dict[int, Tensor] = {}
 
     def enter(self, path: str, module: nn.Module, args: Any) -> None:
         if path in self._names.leaves:
             self._opaque += 1
-            self._inside += path in self._names.recurrent
 
     def leave(self, path: str, module: nn.Module, args: Any, output: Any) -> None:
         if path not in self._names.leaves:
             return
         self._opaque -= 1
-        self._inside -= path in self._names.recurrent
         if self._opaque:
             return
         order = self._names.leaves[path]
@@ -195,9 +197,32 @@ class _Runner(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        title = func.__name__ if hasattr(func, "__name__") else ""
-        operation = None if self._opaque and not self._inside else recognise(title, args, kwargs)
-        if operation is None or (self._opaque and not operation.multiplies):
+        if self._opaque:
+            return func(*args, **kwargs)
+        title = function_name(func)
+        place = self._follower.arrive(self.paths.current, title)
+        if place is None:
+            return self._call(func, title, args, kwargs)
+        self._follower.before(place, args, kwargs)
+        inside = self._follower.is_inside(place)
+        output = func(*args, **kwargs) if inside else self._call(func, title, args, kwargs)
+        self._follower.after(place, args, kwargs, output)
+        return output
+
+    def _drive(self, layer: int, tensor: Tensor, first: bool) -> None:
+        if self._on_layer is not None:
+            self._drives[layer] = tensor.clone() if first else self._drives[layer] + tensor
+
+    def _result(self, layer: int, tensor: Tensor, first: bool) -> None:
+        if not first:
+            return
+        step, steps = self._step(self._names.written[layer])
+        if self._on_layer is not None:
+            self._on_layer(self._names.written[layer], step, steps, self._drives.pop(layer), tensor)
+
+    def _call(self, func: Any, title: str, args: Any, kwargs: Any) -> Any:
+        operation = recognise(title, args, kwargs)
+        if operation is None:
             return func(*args, **kwargs)
         name = self._name(operation)
         if name is None:

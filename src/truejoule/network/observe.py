@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from truejoule.errors import InputError
 from truejoule.network.checks import check_arguments, check_executions, check_finite, check_places
 from truejoule.network.execution import INPUT, Execution, Trace
+from truejoule.network.functional import find_functional
 from truejoule.network.interpret import ForwardFailed, Names, interpret, named_tensors
 from truejoule.network.leaves import Leaves, check_time, find_leaves
 from truejoule.network.network import Network, evaluating, same_outputs, stepper
@@ -25,8 +26,10 @@ from truejoule.network.state import METHODS, State, reset
 from truejoule.network.timing import Layout, Timing, infer, sample_shape
 from truejoule.network.trace import trace
 from truejoule.network.widths import Watched, with_codes
-from truejoule.workload import Edge, Layer, NotUnderstood, Workload
+from truejoule.workload import Edge, Layer, Neuron, NotUnderstood, Workload
 from truejoule.workload.standing import with_standing
+
+EDITS_INPUT = "the network changes its input in place; it is run on a copy of every batch"
 
 
 def observe(
@@ -104,9 +107,17 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
 
     restart()
     leaves, seen, timing = _explore(module, example, time_steps, time_axis, restart)
+    if leaves.edits_input and timing.outer and timing.time_axis is None:
+        raise InputError(
+            "the network changes its input in place, and gets the same input in every time step",
+            where="the network's forward",
+            got="an example that is another one after the first step",
+            expected="a forward that leaves its input alone",
+            fix="work on x.clone(), or use operations that do not end in _",
+        )
     layers = _layers(seen, leaves, timing)
     edges = _edges(seen.executions, timing.steps)
-    refused = (*leaves.refused, *seen.refused, *_final_in_the_middle(layers, edges))
+    refused = (*leaves.refused, *seen.refused, *_final_only_in_the_middle(layers, edges))
     workload = Workload(
         title,
         tuple(layers),
@@ -120,8 +131,11 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
         for path in leaves.forms
         if not any(callable(getattr(module.get_submodule(path), m, None)) for m in METHODS)
     )
+    if seen.neurons:
+        without_reset |= fresh.differing(State.of(module))  # where a membrane without a module is kept
     restart()
-    network = Network(module, example, workload, timing, seen.names, {}, State.of(module, without_reset))
+    notes = (EDITS_INPUT,) if leaves.edits_input else ()
+    network = Network(module, example, workload, timing, seen.names, {}, State.of(module, without_reset), notes=notes)
     watch, widths = Watch(timing.layouts, timing.sample_first), Watched(workload)
 
     def look(name: str, step: int, steps: int, input: Tensor, output: Tensor) -> None:
@@ -143,7 +157,9 @@ def _explore(
         restart()
         leaves = find_leaves(module, example, restart, forward)
         restart()
-        seen = trace(module, example, leaves.kinds, forward=forward)
+        functional = find_functional(module, example, leaves.kinds, forward)
+        restart()
+        seen = trace(module, example, leaves.kinds, forward=forward, functional=functional)
         _require_layers(seen.executions, module)
         check_places(seen.executions)
         told = time_steps is not None or time_axis is not None
@@ -183,7 +199,7 @@ def _explore(
     steps = int(example.shape[time_axis]) if time_axis is not None else int(time_steps or 1)
     try:
         return attempt(stepper(module, Timing(0, steps, time_axis, {}, True)), steps)
-    except ForwardFailed:
+    except InputError:
         if whole is not None and not isinstance(whole, ForwardFailed):
             raise whole from None  # it takes the whole example, and only that
         raise
@@ -217,10 +233,13 @@ def _layers(seen: Trace, leaves: Leaves, timing: Timing) -> list[Layer]:
         by_name.setdefault(execution.name, []).append(execution)
     for name, executions in by_name.items():
         check_executions(name, executions)
-    return [_layer(executions[0], timing.layouts[name], leaves) for name, executions in by_name.items()]
+    neurons = {name: leaves.neurons.get(executions[0].path) for name, executions in by_name.items()} | dict(
+        seen.neurons
+    )
+    return [_layer(executions[0], timing.layouts[name], neurons[name]) for name, executions in by_name.items()]
 
 
-def _layer(first: Execution, layout: Layout, leaves: Leaves) -> Layer:
+def _layer(first: Execution, layout: Layout, neuron: Neuron | None) -> Layer:
     op, operation = first.op, first.operation
     input_shape, output_shape = (
         sample_shape(op, first.input_shape, layout),
@@ -232,7 +251,7 @@ def _layer(first: Execution, layout: Layout, leaves: Leaves) -> Layer:
         input_shape=input_shape,
         output_shape=output_shape,
         steps=layout.steps,
-        neuron=leaves.neurons.get(first.path) if op == "neuron" else None,
+        neuron=neuron if op == "neuron" else None,
         note=first.note,
     )
     if operation is None:
@@ -291,15 +310,24 @@ def _steps(executions: Sequence[Execution], time_steps: int) -> dict[tuple[str, 
     return known
 
 
-def _final_in_the_middle(layers: Sequence[Layer], edges: Sequence[Edge]) -> list[NotUnderstood]:
-    """A softmax or a membrane read-out is harmless behind the last layer with weights, and refused in front of one."""
+def _final_only_in_the_middle(layers: Sequence[Layer], edges: Sequence[Edge]) -> list[NotUnderstood]:
+    """A softmax and the like are harmless behind the last layer with weights, and on the input alone; between layers they are refused."""
     multiplying = {layer.name for layer in layers if layer.multiplies}
     found = []
     for layer in layers:
-        reached, front = {layer.name}, {layer.name}
-        while layer.op == "host" and layer.note in FINAL_ONLY and front:
-            front = {e.target for e in edges if e.source in front and not e.recurrent} - reached
-            reached |= front
-        if len(reached) > 1 and reached & multiplying:
-            found.append(NotUnderstood(layer.name, layer.note, f"{layer.note} in front of a layer with weights"))
+        if layer.op != "host" or layer.note not in FINAL_ONLY:
+            continue
+        before = _reached(layer.name, {(e.target, e.source) for e in edges})
+        behind = _reached(layer.name, {(e.source, e.target) for e in edges if not e.recurrent})
+        if behind & multiplying and before & multiplying:
+            why = "it works on activations in front of a layer with weights; part of a quantiser is understood in a module of its own"
+            found.append(NotUnderstood(layer.name, layer.note, why))
     return found
+
+
+def _reached(start: str, steps: set[tuple[str, str]]) -> set[str]:
+    reached, front = set[str](), {start}
+    while front:
+        front = {end for begin, end in steps if begin in front} - reached
+        reached |= front
+    return reached

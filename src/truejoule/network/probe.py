@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from truejoule.errors import InputError
 from truejoule.network.calling import Caller, NotElementwise, own_dtype
@@ -78,7 +78,7 @@ def examine(module: nn.Module, *, where: str = "", shape: tuple[int, ...] | None
         lanes = Lanes(caller, form)
         if linear(lanes):
             return Probed(None, form)
-        neuron = measured_neuron(lanes, module, where)
+        neuron = _measure(lanes, module, where)
         if neuron is not None and dtype in LOW_PRECISION:
             _check_own_dtype(neuron, module, dtype, form, where)
         return Probed(neuron, form)
@@ -111,21 +111,15 @@ def linear(lanes: Lanes) -> bool:
     return bool((a != 0).any(0).all()) and bool(((both - a - b).abs() <= 1e-4 * size).all())
 
 
-def elementwise(module: nn.Module, x: Tensor) -> Tensor | None:
-    """Answer of a stateless module to a row of scalars, shape (P,); ``None`` if it does not take one."""
+def measured(lanes: Lanes, constants: nn.Module, where: str) -> Neuron | None:
+    """As ``probe``, for what is known to remember and is not a module; ``constants`` holds its numbers as attributes."""
     try:
-        return Caller(module).answers([x.unsqueeze(0)])[0][0]
-    except NotElementwise:
-        return None
+        return _measure(lanes, constants, where)
+    except NotMonotone as error:
+        raise UnknownNeuron(f"a larger input gives fewer spikes (around {error.args[0]:g})", where) from error
 
 
-def measured_neuron(lanes: Lanes, module: nn.Module, where: str) -> Neuron:
-    """The first record that holds on random sequences.
-
-    Raises
-    ------
-    UnknownNeuron, NotMonotone : if there is none.
-    """
+def _measure(lanes: Lanes, module: nn.Module, where: str) -> Neuron | None:
     try:
         found = firing(lanes)
         first = ""

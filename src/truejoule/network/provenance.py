@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -86,7 +87,9 @@ class Provenance(TorchDispatchMode):
         if packet.endswith("_") and not packet.startswith("_") and args and isinstance(args[0], Tensor):
             self._write(args[0], origins if packet != "copy_" else self.of_all(args[1:]), packet)
             return result
-        if packet == "lift_fresh":  # made from Python or numpy data: stays unseen, until somebody says where it comes from
+        if (
+            packet == "lift_fresh"
+        ):  # made from Python or numpy data: stays unseen, until somebody says where it comes from
             return result
         for tensor in tensors(result):
             if id(tensor) not in self._parameters:
@@ -139,3 +142,15 @@ def no_tracking() -> Iterator[None]:
     """Context in which neither dispatch nor function modes see what we compute ourselves, hooks included."""
     with torch._C.DisableTorchFunction(), _disable_current_modes():
         yield
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """torch tells every user of dispatch modes on a CPU that Triton is missing; nobody here needs it."""
+    logger = logging.getLogger("torch._library.triton")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -152,7 +152,7 @@ def _adaptive(op: Op, one_dimensional: bool) -> Parser:
             op,
             (input,),
             kernel=kernel,
-            stride=kernel if even else (spatial[0] // wanted[0], spatial[1] // wanted[1]),
+            stride=kernel if even else (max(spatial[0] // wanted[0], 1), max(spatial[1] // wanted[1], 1)),
             note="" if even else "adaptive windows of unequal size",
         )
 
@@ -227,21 +227,6 @@ RECOGNISED: Mapping[str, Parser] = {
 }  # fmt: skip
 """torch function name → reader of its arguments, which answers ``None`` where the call means nothing for hardware."""
 
-COMPARISONS = frozenset(
-    """
-    __eq__ __ge__ __gt__ __le__ __lt__ __ne__ __rgt__ eq ge greater greater_equal gt heaviside le less
-    less_equal lt ne
-    """.split()
-)
-
-USES = frozenset(
-    """
-    float to double half type type_as int long masked_fill masked_fill_ masked_scatter __setitem__
-    add add_ sub __add__ __radd__ __sub__ __rsub__
-    """.split()
-)
-"""What turns the result of a comparison into data."""
-
 PRODUCTS = frozenset(
     """
     __div__ __imul__ __itruediv__ __mul__ __rdiv__ __rmul__ __rtruediv__ __truediv__ div div_ divide mul mul_
@@ -260,7 +245,7 @@ TRANSPARENT = frozenset(
     clamp_max_ clip clone concat concatenate constant_pad_nd contiguous copy_ count_nonzero cpu cuda cumsum data
     data_ptr detach detach_ diagonal dim double dropout dropout1d dropout2d dropout_ dstack element_size empty
     empty_like equal expand expand_as eye fake_quantize_per_channel_affine fake_quantize_per_tensor_affine
-    feature_dropout fill_ fix flatten flip float floor frac full full_like gather get_device half hardtanh
+    feature_dropout fill_ fix flatten flip float floor frac full full_like gather get_device half hardtanh heaviside
     hstack index_select int is_complex is_contiguous is_floating_point is_inference is_nonzero is_pinned
     is_same_size is_storage is_tensor isclose isfinite isinf isnan item lerp linspace logical_and logical_not
     logical_or long masked_fill masked_select mean meshgrid moveaxis movedim narrow

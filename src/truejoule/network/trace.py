@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from truejoule.network.execution import INPUT, Execution, History, Leaf, Trace, plain_path, strip
+from truejoule.network.functional import Functional, Written
+from truejoule.network.inline import Follower
 from truejoule.network.interpret import Names, Paths, guarded, named_tensors, weight_identity
 from truejoule.network.outside import FILLING, WHY, Outside
-from truejoule.network.provenance import Origins, Provenance, layers, no_tracking, parameters, union
+from truejoule.network.provenance import Origins, Provenance, layers, no_tracking, parameters, quiet, union
 from truejoule.network.recognise import (
-    COMPARISONS,
     FINAL_ONLY,
     PRODUCTS,
-    THRESHOLD,
     TRANSPARENT,
-    USES,
     Operation,
     first_tensor,
     function_name,
@@ -39,48 +35,38 @@ def trace(
     x: Tensor,
     leaves: dict[str, Leaf],
     forward: Callable[[Tensor], Any] | None = None,
+    functional: Functional | None = None,
 ) -> Trace:
     """Run ``module(x)`` once and record every layer; modules in ``leaves`` are not looked into.
 
-    ``forward(x)`` is called instead where a function around the module drives it.
+    ``forward(x)`` is called instead where a function around the module drives it; ``functional`` says what it computes
+    by itself.
     """
-    runner = _Tracer(module, leaves)
+    functional = functional or Functional()
+    runner = _Tracer(module, leaves, functional)
     marked, call = x.clone(), forward or module  # neither the mark nor a change in place may reach the caller's tensor
     runner.origins.mark(marked, {INPUT: 0})
     with (
-        _quiet(),
+        quiet(),
         guarded(runner.paths, lambda: call(x.clone()), "it is watched"),
         runner.paths.follow(runner.enter, runner.leave),
         runner.origins,
         runner,
     ):
         output = call(marked)
-    return Trace(tuple(runner.executions), runner.names(), tuple(runner.refused.values()), output)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """torch tells every user of dispatch modes on a CPU that Triton is missing; nobody here needs it."""
-    logger = logging.getLogger("torch._library.triton")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-@dataclass(slots=True)
-class Inside:
-    """A recurrent neuron that is running, by the name of its layer, and the last execution of every layer inside it."""
-
-    name: str
-    last: Origins = field(default_factory=dict)
+    written = dict(zip(runner.written, functional.layers, strict=True))
+    neurons = {name: layer.neuron for name, layer in written.items() if layer.neuron is not None}
+    refused = (*runner.refused.values(), *functional.refused)
+    return Trace(tuple(runner.executions), runner.names(), refused, output, neurons)
 
 
 class _Tracer(TorchFunctionMode):
-    def __init__(self, module: nn.Module, leaves: dict[str, Leaf]) -> None:
+    def __init__(self, module: nn.Module, leaves: dict[str, Leaf], functional: Functional) -> None:
         super().__init__()
+        self._functional = functional
+        self._follower = Follower(functional.inline, self._drive, self._result)
+        self._drives: dict[int, tuple[Tensor, list[Origins]]] = {}
+        self.written = ["" for _ in functional.layers]
         self.paths, self.leaves = Paths(module), leaves
         # An id names a tensor only while that lives; modules replace their buffers as they run.
         self._alive = [t for _, t in named_tensors(module)]
@@ -91,8 +77,6 @@ class _Tracer(TorchFunctionMode):
         self.executions: list[Execution] = []
         self.refused: dict[tuple[str, str], NotUnderstood] = {}
         self._opaque = 0
-        self._inside: list[Inside] = []  # recurrent neurons that are running
-        self._pending: dict[int, Tensor] = {}  # results of comparisons, until we know what they are used for
         self._counts: Counter[str] = Counter()
         self._by_key: dict[tuple[Any, ...], str] = {}
         self._taken: set[str] = {plain_path(leaf) for leaf, kind in leaves.items() if kind.op is not None}
@@ -108,16 +92,14 @@ class _Tracer(TorchFunctionMode):
     def names(self) -> Names:
         leaves = {path: tuple(self._calls[path]) for path in self.leaves}
         weights = {known: name for known, name in self._weights.items() if known not in self._prepared}
-        recurrent = frozenset(path for path, leaf in self.leaves.items() if leaf.recurrent)
-        return Names(weights, {key: tuple(names) for key, names in self._sequence.items()}, leaves, recurrent)
+        sequence = {key: tuple(names) for key, names in self._sequence.items()}
+        return Names(weights, sequence, leaves, self._functional.inline, tuple(self.written))
 
     # modules that are one layer
 
     def enter(self, path: str, module: nn.Module, args: Any) -> None:
         if path in self.leaves:
             self._opaque += 1
-            if self.leaves[path].recurrent:
-                self._inside.append(Inside(plain_path(path)))
             with no_tracking():
                 data, *state = tensors(args) or [None]
                 given = layers(self.origins.of_all(state)) if len(args) > 1 else None
@@ -140,31 +122,9 @@ class _Tracer(TorchFunctionMode):
                 return
             name = self._place(path, leaf.op, layers(sources), state)
             self._calls[path].append(name)
-            own = self._inside.pop().last if leaf.recurrent else {}
-            self._record(name, leaf.op, path, (layers(sources), *([own] if own else [])), data, result, None, leaf.note)
+            self._record(name, leaf.op, path, (layers(sources),), data, result, None, leaf.note)
             for tensor in tensors(output):
                 self.origins.mark(tensor, {name: self._counts[name] - 1})
-
-    def _looped(self, func: Any, title: str, args: Any, kwargs: Any) -> Any:
-        """A product inside a recurrent neuron: a layer whose input is what that neuron answered in the step before."""
-        with no_tracking():
-            operation = recognise(title, args, kwargs)
-        output = func(*args, **kwargs)
-        if operation is None or not operation.multiplies:
-            return output
-        with no_tracking():
-            inside = self._inside[-1]
-            before = (self._counts[inside.name] or bool(inside.last)) - 1
-            name = self._weighted(title, operation, {})
-            self._sequence[self.paths.current, operation.op].append(name)
-            if name is not None:
-                sources = ({inside.name: max(self._counts[inside.name] - 1, 0)} if before >= 0 else {},)
-                shaped = output.unsqueeze(-2) if title == "conv1d" else output
-                self._record(
-                    name, operation.op, self.paths.current, sources, operation.inputs[0], shaped, operation, ""
-                )
-                inside.last[name] = self._counts[name] - 1
-        return output
 
     def _place(self, path: str, op: Op, sources: Origins, state: Origins | None) -> str:
         """Name of a call of a leaf module. One object may stand at several places, unless it keeps a state of its own (``state`` is None)."""
@@ -186,14 +146,55 @@ class _Tracer(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         title = function_name(func)
-        if self._opaque and self._inside:
-            return self._looped(func, title, args, kwargs)
         if self._opaque or title.startswith("lift_fresh"):  # the latter is a step of making a tensor, not a use of it
             return func(*args, **kwargs)
+        place = self._follower.arrive(self.paths.current, title)
+        if place is None:
+            return self._call(func, title, args, kwargs)
+        with no_tracking():
+            self._follower.before(place, args, kwargs)
+        inside = self._follower.is_inside(place)
+        output = func(*args, **kwargs) if inside else self._call(func, title, args, kwargs)
+        with no_tracking():
+            self._follower.after(place, args, kwargs, output)
+        return output
+
+    def _drive(self, layer: int, tensor: Tensor, first: bool) -> None:
+        origins = layers(self.origins.of(tensor))
+        if first:
+            self._drives[layer] = tensor.detach().clone(), [origins]
+        else:
+            data, others = self._drives[layer]
+            self._drives[layer] = data + tensor, [*others, origins]
+
+    def _result(self, layer: int, tensor: Tensor, first: bool) -> None:
+        """One time step of a layer that the forward pass computes by itself."""
+        if not first:
+            name = self.written[layer]
+            self.origins.mark(tensor, {name: self._counts[name] - 1})
+            return
+        written, (data, sources) = self._functional.layers[layer], self._drives.pop(layer)
+        assert written.op is not None
+        if not self.written[layer]:
+            self.written[layer] = self._written_name(written, sources)
+        name = self.written[layer]
+        self._record(
+            name, written.op, written.path, tuple(sources), data, tensor.detach().to(data.dtype), None, written.note
+        )
+        self.origins.mark(tensor, {name: self._counts[name] - 1})
+
+    def _written_name(self, written: Written, sources: list[Origins]) -> str:
+        alone = written.path and sum(w.path == written.path for w in self._functional.layers) == 1
+        latest = {e.name: k for k, e in enumerate(self.executions)}
+        driver = max((s for origins in sources for s in origins), key=lambda s: latest.get(s, -1), default="")
+        kind = "neuron" if written.op == "neuron" else "activation"
+        base = written.path if alone else f"{driver}.{kind}" if driver else kind
+        return self._unique(("written", len(self._by_key)), base)
+
+    def _call(self, func: Any, title: str, args: Any, kwargs: Any) -> Any:
         with no_tracking():
             self._back_from_outside(self._outside.watch(title, args, kwargs))
             operation = recognise(title, args, kwargs)
-            self._judge_comparison(title, args, kwargs)
             name, sources = self._identify(title, operation)
         if operation is None or name is None:
             if operation is not None and operation.op == "host":
@@ -289,28 +290,12 @@ class _Tracer(TorchFunctionMode):
 
     # what has no hardware meaning
 
-    def _judge_comparison(self, title: str, args: Any, kwargs: Any) -> None:
-        """A comparison is bookkeeping until its result is used as data; then it is a hand-written threshold."""
-        if self._pending and (title in USES or title in PRODUCTS):
-            for tensor in tensors((args, kwargs)):
-                if self._pending.get(id(tensor)) is tensor:
-                    self._refuse("threshold", THRESHOLD, tensor)
-
     def _unrecognised(self, title: str, args: Any, kwargs: Any, output: Any) -> None:
         operands = tensors((args, kwargs))
         sources = [layers(self.origins.of(t)) for t in operands]
         together = union(sources)
         result = first_tensor(output)
         if not together or result is None:
-            return
-        if title in COMPARISONS:
-            if set(together) != {INPUT}:  # a comparison with the input alone is an encoder
-                self._pending[id(result)] = result
-                if title == "heaviside":
-                    self._refuse("threshold", THRESHOLD, result)
-            return
-        if title == "where":
-            self._select(args, result, together)
             return
         if title in PRODUCTS:
             data = [(t, s) for t, s in zip(operands, sources, strict=True) if s]
@@ -321,21 +306,12 @@ class _Tracer(TorchFunctionMode):
             return
         self._host(title, operands, result, reason(title))
 
-    def _select(self, args: Any, result: Tensor, together: Origins) -> None:
-        condition = args[0]
-        if self._pending.get(id(condition)) is not condition:
-            return
-        values = result.detach()
-        name = self._plain_name("sign", self.paths.current, (together,))
-        if bool((values.abs() == 1).all()):
-            self._record(name, "sign", self.paths.current, (together,), values, result, None, "")
-            self.origins.mark(result, {name: self._counts[name] - 1})
-        else:
-            self._refuse("where", "a choice between values that depends on the data", result)
-
     def _back_from_outside(self, changed: Tensor | None) -> None:
-        if changed is not None:
-            self._host("outside torch", [changed], changed, WHY)
+        if changed is not None:  # noticed where it is used, which says nothing about where it was made
+            name, sources = self._unique(("outside",), "outside torch"), layers(self.origins.of(changed))
+            self._record(name, "host", "", (sources,), changed, changed, None, "outside torch")
+            self.origins.mark(changed, {name: self._counts[name] - 1})
+            self.refused.setdefault((name, name), NotUnderstood(name, name, WHY))
             self._outside.known_as(self.origins.of(changed))
 
     def _host(self, title: str, operands: list[Tensor], result: Tensor, why: str) -> None:
@@ -356,11 +332,9 @@ class _Tracer(TorchFunctionMode):
         if title not in FINAL_ONLY:
             self.refused.setdefault((name, title), NotUnderstood(name, title, why))
 
-    def _refuse(self, title: str, why: str, result: Tensor | None = None) -> None:
+    def _refuse(self, title: str, why: str) -> None:
         path = self.paths.current
         self.refused.setdefault((path, title), NotUnderstood(path or "forward", title, why))
-        if result is not None:
-            self._pending.pop(id(result), None)
 
     def _record(
         self,
