@@ -12,10 +12,12 @@ from truejoule.network.calling import Caller, NotElementwise, own_dtype
 from truejoule.network.constants import exact
 from truejoule.network.fitting import Odd, Silent, firing, records
 from truejoule.network.forms import Form, find_form
+from truejoule.network.grid import rounded_records
 from truejoule.network.lanes import Lanes, NotMonotone
 from truejoule.network.state import METHODS, fresh_copy
 from truejoule.network.verify import disagreement
 from truejoule.workload import Neuron
+from truejoule.workload.neuron import values
 
 LOW_PRECISION = (torch.float16, torch.bfloat16)
 
@@ -122,25 +124,30 @@ def measured(lanes: Lanes, constants: nn.Module, where: str) -> Neuron | None:
 def _measure(lanes: Lanes, module: nn.Module, where: str) -> Neuron | None:
     try:
         found = firing(lanes)
-        first = ""
-        for neuron in records(found, module):
-            problem = disagreement(neuron, lanes, found.at, exact=exact(module))
-            if not problem:
-                return neuron
-            first = first or f"nearest record is {neuron.describe()}, but {problem}"
     except Silent:
         raise UnknownNeuron("no spike for any single input up to 1e4", where) from None
     except Odd as error:
         raise UnknownNeuron(str(error), where) from error
-    raise UnknownNeuron(first or "what a spike leaves behind fits no reset", where)
+    reasons = []
+    for made in (records, rounded_records):
+        try:
+            for neuron in made(found, module):
+                problem = disagreement(neuron, lanes, found.at, exact=exact(module))
+                if not problem:
+                    return neuron
+                reasons.append(f"nearest record is {neuron.describe()}, but {problem}")
+        except (Odd, NotMonotone) as error:
+            reasons.append(
+                str(error) if isinstance(error, Odd) else f"a larger input gives fewer spikes (around {error})"
+            )
+    raise UnknownNeuron(reasons[0] if reasons else "what a spike leaves behind fits no reset", where)
 
 
 def _check_own_dtype(neuron: Neuron, module: nn.Module, dtype: torch.dtype, form: Form, where: str) -> None:
     """A half-precision module was measured in float32; short sequences show that it does the same in its own type."""
     lanes = Lanes(Caller(module, dtype), form)
-    at = torch.tensor([float(neuron.threshold / neuron.gain)]) if form.different == 1 else None  # type: ignore[operator]
-    if at is None:
-        return
+    at = torch.tensor(values(neuron.threshold)) / torch.tensor(values(neuron.gain))
+    at = at.expand(lanes.neurons) if len(at) == 1 else at
     close = 16 * torch.finfo(dtype).eps
     problem = disagreement(neuron, lanes, at, steps=6, close=close)
     if problem:
