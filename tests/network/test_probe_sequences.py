@@ -129,5 +129,5 @@ def test_unknown_sequences_are_refused_by_name():
                 out.append(spike)
             return torch.stack(out, 1)
 
-    with pytest.raises(UnknownNeuron, match="nearest record"):
+    with pytest.raises(UnknownNeuron, match="fits no reset"):
         probe(Doubling(), where="lif", shape=(2, 4, 3))

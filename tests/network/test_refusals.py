@@ -136,7 +136,7 @@ def test_a_container_of_neurons_is_looked_into():
         def forward(self, x):
             return self.b(self.a(x))
 
-    workload = observe(nn.Sequential(nn.Linear(4, 4), Two()), torch.rand(2, 4))
+    workload = observe(nn.Sequential(nn.Linear(4, 4), Two()), torch.rand(2, 4), time_steps=1)
     assert [(x.name, x.op) for x in workload.layers] == [("0", "linear"), ("1.a", "neuron"), ("1.b", "neuron")]
 
 
@@ -226,7 +226,7 @@ def test_time_in_a_three_axis_example_must_be_said():
         def forward(self, x):
             return self.lif(self.a(x))
 
-    with pytest.raises(InputError, match="cannot tell whether the example carries time"):
+    with pytest.raises(InputError, match="runs a single time step"):
         read(Tokens(), torch.rand(3, 2, 4))
 
 

@@ -76,6 +76,14 @@ class Accelerator(Protocol):
         """Energy of one training step of one sample. Raises ``InputError`` where the machine has no model of training."""
         ...
 
+    def undisturbed(self) -> Accelerator:
+        """The same machine and data path with noise, wires, converter loss and saturation at zero; then a deployed network equals its quantised one."""
+        ...
+
+    def suited(self, workload: Workload) -> Accelerator:
+        """The build of this machine that runs this kind of network: itself, or its ANN twin for a network without neurons on a machine of spikes."""
+        ...
+
     def ann_twin(self, bits: int) -> Accelerator:
         """The same machine built for an ANN with activations of ``bits`` bit: the fair opponent of a spiking network on this one.
 

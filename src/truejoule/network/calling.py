@@ -25,7 +25,10 @@ class Caller:
 
     def __init__(self, module: nn.Module, dtype: torch.dtype | None = None, output: int = 0) -> None:
         # One copy is kept clean, so that probing can never touch the user's module.
-        self._clean, self._output = fresh_copy(module), output
+        try:
+            self._clean, self._output = fresh_copy(module), output
+        except Exception as error:  # foreign code that cannot be copied
+            raise NotElementwise(f"{type(error).__name__}: {error}") from error
         self.dtype = dtype or own_dtype(module)
         self._start: tuple[bool, ...] | None = None
 
@@ -51,20 +54,29 @@ class Caller:
         """Whether two runs give the same answer."""
         return torch.equal(self.answers([x])[0], self.answers([x])[0])
 
-    def scales(self, shape: tuple[int, ...]) -> list[float]:
-        """Sizes of a constant input at which the answer of a first step changes its value."""
-        sizes = torch.logspace(-3, 4, 400)
-        for row in (sizes.reshape(1, -1), sizes.reshape(-1, 1)):
-            x = row.reshape(*row.shape, *[1] * (len(shape) - 2))
-            x = x.expand(*row.shape, *shape[2:])
+    def scale(self, shape: tuple[int, ...]) -> float | None:
+        """Size of a constant input at which the answer of the first step changes its value; ``None`` if it does nowhere, or everywhere."""
+        sizes = torch.logspace(-3, 4, 1000)
+        for row in (sizes.reshape(1, -1), sizes.reshape(-1, 1)):  # whichever of both axes is time has one step
+            x = row.reshape(*row.shape, *[1] * (len(shape) - 2)).expand(*row.shape, *shape[2:])
             try:
-                y = self.answers([x])[0].reshape(400, -1)
+                y, turned = (self.answers([z])[0].reshape(len(sizes), -1) for z in (x, x.flip(0, 1)))
             except NotElementwise:
                 continue
-            steps = (y[1:] != y[:-1]).any(1).nonzero().flatten()
-            if 0 < len(steps) < 50:
-                return [float(sizes[int(steps[0]) + 1])]
-        return []
+            if torch.equal(turned.flip(0), y):
+                return _edge(sizes, y)
+        return self._scale_of_the_first(shape)
+
+    def _scale_of_the_first(self, shape: tuple[int, ...]) -> float | None:
+        """The same from the first element of inputs of one shape, which is in the first step whichever axis is time."""
+        sizes, found = torch.logspace(-3, 4, 36), None
+        for _ in range(2):
+            y = [self.answers([torch.full(shape, float(size))])[0].flatten()[:1] for size in sizes]
+            found = _edge(sizes, torch.stack(y))
+            if found is None:
+                return None
+            sizes = torch.linspace(found / 1.6, found, 20)
+        return found
 
     def _first_state(self, x: Tensor) -> tuple[Any, ...]:
         """Which extra arguments the first call needs: none, ``None``s, or zeros (a membrane passed by hand)."""
@@ -98,6 +110,12 @@ class Caller:
             raise NotElementwise(f"{type(error).__name__}: {error}") from error
         rest = tuple(output[1:]) if isinstance(output, (tuple, list)) and len(output) > 1 else ()
         return tensors(output), rest
+
+
+def _edge(sizes: Tensor, y: Tensor) -> float | None:
+    """The first of some sizes whose answer (sizes, ...) differs from the one before, if most do not."""
+    steps = (y[1:] != y[:-1]).any(1).nonzero().flatten()
+    return float(sizes[int(steps[0]) + 1]) if 0 < len(steps) < len(sizes) // 2 else None
 
 
 def _state(zeros: tuple[bool, ...], x: Tensor, dtype: torch.dtype) -> tuple[Any, ...]:

@@ -35,6 +35,12 @@ def written(value: Tensor) -> Tensor:
     return torch.tensor([float(_decimal(v)) for v in value], dtype=torch.float64)
 
 
+def exact(module: nn.Module) -> bool:
+    """Whether all constants are short binary fractions, with which small inputs are computed without rounding."""
+    found = [v[v.isfinite()] * 256 for _, v in numbers(module)]
+    return all(bool(((v == v.round()) & (v.abs() < 2**16)).all()) for v in found)
+
+
 def threshold_attribute(module: nn.Module, neurons: int = 1) -> Tensor | None:
     """Positive number(s) that the module itself calls its threshold, shape (1,) or (neurons,)."""
     named = [(n.lower(), v) for n, v in numbers(module) if v.numel() in (1, neurons) and bool((v > 0).all())]

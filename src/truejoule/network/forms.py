@@ -13,9 +13,13 @@ from torch import Tensor, nn
 
 from truejoule.network.calling import Caller, NotElementwise
 
-FREE = 61  # samples or features of a trial: no size that a module's own constants are likely to have
+FREE = 13  # samples or features of a trial: no size that a module's own constants are likely to have
 LEADS = (12, 24)  # lengths of a first axis that most T divide
-CHANGED = 24  # at most so many elements of an axis are changed to see what they act on
+CALLS = 3
+TRIALS, MOST_TRIALS = (
+    4,
+    12,
+)  # as many in which nothing acts on anything else mean that nothing does; at most so many in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,8 @@ def find_form(module: nn.Module, shape: tuple[int, ...] | None, caller: Caller) 
     for second, trailing in _samples(module, shape):
         try:
             found = _attempt(caller, shape, second, trailing)
+        except Mixing:
+            raise
         except NotElementwise as error:
             problem = error
             continue
@@ -119,6 +125,8 @@ def _attempt(caller: Caller, shape: tuple[int, ...] | None, width: int, trailing
     for lead in dict.fromkeys((*LEADS, 3 * real, real)):
         try:
             form = _form(caller, (lead, width, *trailing))
+        except Mixing:
+            raise
         except NotElementwise as error:
             problem = error
             continue
@@ -140,37 +148,39 @@ def _form(caller: Caller, shape: tuple[int, ...]) -> Form | None:
     """Form of a module for inputs of one shape, without ``neurons``."""
     if not caller.repeats(torch.randn(shape, generator=_generator(0))):
         return None  # random: an encoder, not a neuron
-    first, second, called = (torch.zeros(0),) * 3
-    for scale, trials in ((None, 2), *((scale, 6) for scale in caller.scales(shape)), (None, 16)):
-        if trials == 16 and _apart(first) and _apart(second) and _apart(called):
-            return None
-        first = _more(first, _reach(caller, shape, 0, scale, trials))
-        second = _more(second, _reach(caller, shape, 1, scale, trials))
-        called = _more(called, _reach_calls(caller, shape, scale, trials))
-        if _causal(second) and _apart(first):
+    scale = caller.scale(shape)
+    first, second, called = Acts(shape[0]), Acts(shape[1]), Acts(CALLS)
+    for trial in range(MOST_TRIALS):
+        _change(first, _along(caller, 0), shape, scale, trial)
+        _change(second, _along(caller, 1), _front(shape, 1), scale, trial)
+        if first.apart and second.apart:
+            _change(called, lambda x: torch.stack(caller.answers(list(x))), (CALLS, *shape), scale, trial)
+        if trial + 1 >= TRIALS and first.apart and second.apart:
+            return None if called.apart else Form()
+        if first.apart and second.causal:
             return Form(time=1)
-        if _apart(first) and _apart(second) and not _apart(called):
-            return Form()
-        if _apart(second) and not _apart(first):
-            found = _first_axis(caller, first, shape, scale, trials)
+        if second.apart and first.next_to:
+            found = _first_axis(caller, shape, scale)
             if found is not None:
                 return found
-    raise NotElementwise("it mixes the elements of its input, and not as a sequence of time steps")
+            break
+    raise Mixing("it mixes the elements of its input, and not as a sequence of time steps")
 
 
-def _first_axis(caller: Caller, reach: Tensor, shape: tuple[int, ...], scale: float | None, trials: int) -> Form | None:
-    pattern, lead = _pattern(reach), shape[0]
+def _first_axis(caller: Caller, shape: tuple[int, ...], scale: float | None) -> Form | None:
+    """Form of a module that mixes elements of the first axis of its input only, from two lengths of it."""
+    pattern, lead = _pattern(caller, shape, scale), shape[0]
     if pattern is None:
         return None
+    time, steps = pattern
     try:
-        longer = _pattern(_reach(caller, (2 * lead, *shape[1:]), 0, scale, trials))
+        longer = _pattern(caller, (2 * lead, *shape[1:]), scale)
     except NotElementwise:
-        if pattern[1] != lead:
+        if steps != lead:
             raise
         return Form(time=0, steps=lead)
     if longer is None:
         return None
-    time, steps = pattern
     if steps == lead and longer[1] == 2 * lead:
         return Form(time=0)
     time = time if steps != lead else longer[0]
@@ -181,74 +191,103 @@ def _first_axis(caller: Caller, reach: Tensor, shape: tuple[int, ...], scale: fl
     return None
 
 
-def _pattern(reach: Tensor) -> tuple[int, int] | None:
-    """(0: time-major, 1: sample-major; T) of a first axis from who influences whom; T = length if all is time."""
-    tried, lead = reach.shape
-    if _causal(reach):
-        return 0, lead
-    j = torch.arange(lead)
-    i = j[:tried, None]
-    for steps in [d for d in range(2, lead) if lead % d == 0]:
-        samples = lead // steps
-        for kind, sample, step in (
-            (0, lambda k, n=samples: k % n, lambda k, n=samples: k // n),
-            (1, lambda k, t=steps: k // t, lambda k, t=steps: k % t),
-        ):
-            same = sample(i) == sample(j)
-            allowed, needed = same & (step(i) <= step(j)), same & (step(i) + 1 == step(j))
-            if bool((allowed | ~reach).all()) and bool((reach | ~needed).all()):
-                return kind, steps
+def _pattern(caller: Caller, shape: tuple[int, ...], scale: float | None) -> tuple[int, int] | None:
+    """(0: time-major, 1: sample-major; T) of a first axis from who acts on whom; T = length if all is time."""
+    lead = shape[0]
+    acts = Acts(lead, rows=tuple(range(lead)))
+    for trial in range(MOST_TRIALS):
+        _change(acts, _along(caller, 0), shape, scale, trial)
+        if acts.causal:
+            return 0, lead
+        for steps in [d for d in range(2, lead) if lead % d == 0]:
+            for kind in (0, 1):
+                if acts.follows(kind, steps):
+                    return kind, steps
     return None
 
 
-def _more(seen: Tensor, now: Tensor) -> Tensor:
-    return now if not seen.numel() else seen | now
+class Mixing(NotElementwise):
+    """It answered, but an element depends on others in a way that is no sequence; no other shape will change that."""
 
 
-def _apart(reach: Tensor) -> bool:
-    return not bool((reach & ~torch.eye(*reach.shape, dtype=torch.bool)).any())
+@dataclass(slots=True)
+class Acts:
+    """Which elements of an axis of the input were seen to act on which of the output; only ``rows`` were changed."""
+
+    length: int
+    rows: tuple[int, ...] = (0, 1, 5)
+    seen: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        self.rows = tuple(i for i in self.rows if i < self.length)
+        self.seen = torch.zeros(len(self.rows), self.length, dtype=torch.bool)
+
+    @property
+    def matrix(self) -> tuple[Tensor, Tensor, Tensor]:
+        assert self.seen is not None
+        return torch.tensor(self.rows)[:, None], torch.arange(self.length), self.seen
+
+    @property
+    def apart(self) -> bool:
+        """No element was seen to act on another one."""
+        i, j, seen = self.matrix
+        return not bool((seen & (i != j)).any())
+
+    @property
+    def next_to(self) -> bool:
+        """Some element was seen to act on another one, and none on an earlier one."""
+        i, j, seen = self.matrix
+        return bool((seen & (i != j)).any()) and not bool((seen & (j < i)).any())
+
+    @property
+    def causal(self) -> bool:
+        """Every element was seen to act on the next one, and none on an earlier one."""
+        i, j, seen = self.matrix
+        return bool((seen | (j != i + 1)).all()) and not bool((seen & (j < i)).any()) and self.length > 1
+
+    def follows(self, kind: int, steps: int) -> bool:
+        """Whether elements act as T = ``steps`` time steps of several samples would, time-major (0) or sample-major (1)."""
+        i, j, seen = self.matrix
+        samples = self.length // steps
+        if kind == 0:
+            same, now, then = i % samples == j % samples, i // samples, j // samples
+        else:
+            same, now, then = i // steps == j // steps, i % steps, j % steps
+        allowed, needed = same & (now <= then), same & (now + 1 == then)
+        return bool((allowed | ~seen).all()) and bool((seen | ~needed).all())
 
 
-def _causal(reach: Tensor) -> bool:
-    """Only earlier elements act on later ones, and each on the next."""
-    j = torch.arange(reach.shape[1])
-    i = j[: min(len(reach), len(j) - 1)]
-    return bool(((j[: len(reach), None] <= j) | ~reach).all()) and bool(reach[i, i + 1].all())
+def _change(
+    acts: Acts, run: Callable[[Tensor], Tensor], shape: tuple[int, ...], scale: float | None, trial: int
+) -> None:
+    """One more trial: an element of the first axis is replaced, and what changes in the answer is noted."""
+    assert acts.seen is not None
+    generator = _generator(trial)
+    base, other = (_inputs(shape, scale, trial % 2 == 1, generator) for _ in range(2))
+    want = run(base)
+    for row, i in enumerate(acts.rows):
+        x = base.clone()
+        x[i] = other[i]
+        acts.seen[row] |= (run(x) != want).flatten(1).any(1)
 
 
-def _reach(caller: Caller, shape: tuple[int, ...], axis: int, scale: float | None, trials: int) -> Tensor:
-    """Whether a change of element i of an axis changes element j of the output, for the first few i."""
-
-    def run(x: Tensor) -> Tensor:
-        return caller.answers([x.movedim(0, axis)])[0].movedim(axis, 0)
-
-    return _influence(run, (shape[axis], *shape[:axis], *shape[axis + 1 :]), scale, trials)
+def _along(caller: Caller, axis: int) -> Callable[[Tensor], Tensor]:
+    """A module as a function of its input with one axis moved to the front."""
+    return lambda x: caller.answers([x.movedim(0, axis)])[0].movedim(axis, 0)
 
 
-def _reach_calls(caller: Caller, shape: tuple[int, ...], scale: float | None, trials: int) -> Tensor:
-    """Whether an earlier call changes the answer to a later one."""
-    return _influence(lambda x: torch.stack(caller.answers(list(x))), (4, *shape), scale, trials)
+def _front(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return (shape[axis], *shape[:axis], *shape[axis + 1 :])
 
 
-def _influence(run: Callable[[Tensor], Tensor], shape: tuple[int, ...], scale: float | None, trials: int) -> Tensor:
-    tried = min(shape[0], CHANGED)
-    reach = torch.zeros(tried, shape[0], dtype=torch.bool)
-    for trial in range(trials):
-        generator = _generator(trial)
-        base, other = _inputs(shape, scale, generator), _inputs(shape, scale, generator)
-        want = run(base)
-        for i in range(tried):
-            x = base.clone()
-            x[i] = other[i]
-            reach[i] |= (run(x) != want).flatten(1).any(1)
-    return reach
-
-
-def _inputs(shape: tuple[int, ...], scale: float | None, generator: torch.Generator) -> Tensor:
+def _inputs(shape: tuple[int, ...], scale: float | None, close: bool, generator: torch.Generator) -> Tensor:
     noise = torch.randn(shape, generator=generator)
-    if scale is not None:  # everything close to the threshold, where a short memory shows
+    if scale is None:
+        return (0.5 + noise) * 10 ** (6.5 * torch.rand(shape[1:], generator=generator) - 2.5)
+    if close:  # every other time all inputs are close to the threshold, where a short memory shows
         return scale * (0.95 + 0.1 * noise)
-    return (0.5 + noise) * 10 ** (6.5 * torch.rand(shape[1:], generator=generator) - 2.5)
+    # Else every sequence has a mean of its own: one with a long memory must neither fire always nor never.
+    return scale * (0.6 * noise + 1.2 * torch.rand(shape[1:], generator=generator) - 0.5)
 
 
 def _generator(seed: int) -> torch.Generator:

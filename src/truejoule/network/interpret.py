@@ -318,6 +318,10 @@ def named_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
                 yield (f"{path}.{attribute}" if path else attribute), value
 
 
+class ForwardFailed(InputError):  # noqa: N818 - reads as what it is
+    """The user's module raised an error of its own."""
+
+
 @contextmanager
 def guarded(paths: Paths, alone: Callable[[], Any], what_we_did: str) -> Iterator[None]:
     """Turns a failure of the user's module into an error that says where it happened, with which shapes, and whose fault it is.
@@ -341,7 +345,7 @@ def guarded(paths: Paths, alone: Callable[[], Any], what_we_did: str) -> Iterato
             reset(paths.module)
             alone()
         except Exception as own:
-            raise InputError(
+            raise ForwardFailed(
                 f"the network's forward pass failed: {in_one_line(own)}",
                 where=f"{where}{kind}",
                 got=got,

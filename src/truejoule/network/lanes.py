@@ -44,9 +44,9 @@ class Lanes:
 
     def last(self, *inputs: Tensor | float, later: int = 0) -> Tensor:
         """Outputs (lanes, neurons) of the last step for inputs that are scalars or (lanes, neurons), then ``later`` zeros."""
-        shape = next((t.shape for t in inputs if isinstance(t, Tensor) and t.dim() == 2), torch.Size((1, self.neurons)))
-        rows = [t.expand(shape) if isinstance(t, Tensor) else torch.full(shape, t) for t in (*inputs, *[0.0] * later)]
-        return self.run(torch.stack([row.to(self.precision) for row in rows]))[-1]
+        given = [torch.as_tensor(x).to(self.precision) for x in (*inputs, *[0.0] * later)]
+        shape = torch.broadcast_shapes((1, self.neurons), *(x.shape for x in given))
+        return self.run(torch.stack([x.expand(shape) for x in given]))[-1]
 
     @property
     def precision(self) -> torch.dtype:

@@ -11,22 +11,20 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from truejoule.errors import InputError
+from truejoule.network.activations import activation
 from truejoule.network.calling import own_dtype
 from truejoule.network.execution import Leaf
 from truejoule.network.forms import Form
 from truejoule.network.interpret import Paths, guarded
 from truejoule.network.predict import predict
-from truejoule.network.probe import Probed, UnknownNeuron, elementwise, examine
-from truejoule.network.recognise import first_tensor, recognise
+from truejoule.network.probe import Probed, UnknownNeuron, examine
+from truejoule.network.recognise import READ_OUT, first_tensor, recognise
 from truejoule.network.state import fresh_copy
 from truejoule.network.timing import Layout
 from truejoule.workload import Neuron, NotUnderstood
 from truejoule.workload.neuron import values
 
 _INSIDE = ("conv", "linear", "norm", "max_pool", "avg_pool", "host")
-
-
-READ_OUT = "membrane read-out"
 
 
 @dataclass(slots=True)
@@ -36,12 +34,14 @@ class Leaves:
     Attributes
     ----------
     forms : per path of a neuron or read-out, how it takes time.
+    edits_input : whether the network changes the tensor that it is given.
     """
 
     kinds: dict[str, Leaf] = field(default_factory=dict)
     neurons: dict[str, Neuron] = field(default_factory=dict)
     forms: dict[str, Form] = field(default_factory=dict)
     refused: list[NotUnderstood] = field(default_factory=list)
+    edits_input: bool = False
 
     @property
     def time_axes(self) -> dict[str, int]:
@@ -68,10 +68,11 @@ def find_leaves(
         scout.paths.follow(scout.enter, scout.leave),
         scout,
     ):
-        call(x.clone())
+        given = x.clone()
+        call(given)
     restart()
     search = _Search(module, {path: shape for path, shape in scout.candidates.items() if path not in scout.busy})
-    found, done = Leaves(), set[str]()
+    found, done = Leaves(edits_input=not torch.equal(given, x)), set[str]()
     for path in sorted(search.candidates, key=lambda p: p.count(".")):
         if not any(path.startswith(above + ".") for above in done) and search.settle(path, found):
             done.add(path)
@@ -116,7 +117,7 @@ class _Search:
             if mine.neuron is not None:
                 found.neurons[path] = mine.neuron
             return True
-        kind = activation(module)
+        kind = activation(module, self.candidates[path])
         if kind is None:
             return False
         found.kinds[path] = kind
@@ -167,33 +168,6 @@ def _taken(form: Form) -> str:
     if form.flat:
         return f"{'(T·N, ...)' if form.time == 0 else '(N·T, ...)'}" + (f" with T = {form.steps}" if form.steps else "")
     return "(T, N, ...)" if form.time == 0 else "(N, T, ...)"
-
-
-def activation(module: nn.Module) -> Leaf | None:
-    """What a stateless elementwise module does, read from its values; ``None`` if it is none of the known kinds."""
-    x = torch.cat([torch.linspace(-8, 8, 1601), torch.linspace(-1.5, 1.5, 601)])
-    y = elementwise(module, x)
-    if y is None:
-        return None
-    if torch.equal(y, x):
-        return Leaf(None, "identity")
-    away = x != 0
-    if torch.equal(y[away], x[away].sign()):
-        return Leaf("sign")
-    if torch.equal(y, x.clamp(min=0)):
-        return Leaf("relu")
-    order = torch.argsort(x)
-    staircase = bool((y[order].diff() >= -1e-6).all())
-    levels = torch.unique(y).numel()
-    if not staircase or levels > 300 or levels < 2:
-        return None
-    if levels == 2 and float(y.max()) == -float(y.min()):
-        return Leaf("sign", f"times {float(y.max()):g}")
-    if levels == 2:
-        return None  # a step function: a hand-written threshold
-    if float(y.min()) >= 0:
-        return Leaf("relu", f"quantised to {levels} levels")
-    return Leaf(None, f"quantised to {levels} levels")
 
 
 class _Scout(TorchFunctionMode):

@@ -90,8 +90,8 @@ class Network:
 
         Returns
         -------
-        What the module returns. A module that computes one time step per call is called T times; then the mean over
-        time of its first output.
+        What the module returns. A module that computes one time step per call is called T times; then the list of
+        what it returned.
         """
         target = module if module is not None else self.module
         check_input(x, self.example, self.timing.time_axis)
@@ -237,16 +237,12 @@ def _eager() -> AbstractContextManager[Any]:
 
 
 def stepper(module: nn.Module, timing: Timing) -> Any:
-    """A function that calls a one-step module T times and averages its first output over time."""
+    """A function that calls a one-step module T times and lists what it returned."""
 
-    def run(x: Tensor) -> Tensor:
-        total: Tensor | None = None
-        for step in range(timing.steps):
-            result = first_tensor(module(x if timing.time_axis is None else x.select(timing.time_axis, step)))
-            assert result is not None
-            total = result if total is None else total + result
-        assert total is not None
-        return total / timing.steps
+    def run(x: Tensor) -> list[Any]:
+        return [
+            module(x if timing.time_axis is None else x.select(timing.time_axis, step)) for step in range(timing.steps)
+        ]
 
     return run
 

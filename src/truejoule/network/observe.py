@@ -14,12 +14,13 @@ from truejoule.errors import InputError
 from truejoule.network.checks import check_arguments, check_executions, check_finite, check_places
 from truejoule.network.execution import INPUT, Execution, Trace
 from truejoule.network.functional import find_functional
-from truejoule.network.interpret import named_tensors
+from truejoule.network.interpret import ForwardFailed, Names, interpret, named_tensors
 from truejoule.network.leaves import Leaves, check_time, find_leaves
 from truejoule.network.network import Network, evaluating, same_outputs, stepper
 from truejoule.network.precision import weight_precision
 from truejoule.network.provenance import clear
 from truejoule.network.recognise import FINAL_ONLY
+from truejoule.network.resized import Resized, Size, Sizes
 from truejoule.network.standing import Watch
 from truejoule.network.state import METHODS, State, reset
 from truejoule.network.timing import Layout, Timing, infer, sample_shape
@@ -27,6 +28,8 @@ from truejoule.network.trace import trace
 from truejoule.network.widths import Watched, with_codes
 from truejoule.workload import Edge, Layer, Neuron, NotUnderstood, Workload
 from truejoule.workload.standing import with_standing
+
+EDITS_INPUT = "the network changes its input in place; it is run on a copy of every batch"
 
 
 def observe(
@@ -104,9 +107,17 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
 
     restart()
     leaves, seen, timing = _explore(module, example, time_steps, time_axis, restart)
+    if leaves.edits_input and timing.outer and timing.time_axis is None:
+        raise InputError(
+            "the network changes its input in place, and gets the same input in every time step",
+            where="the network's forward",
+            got="an example that is another one after the first step",
+            expected="a forward that leaves its input alone",
+            fix="work on x.clone(), or use operations that do not end in _",
+        )
     layers = _layers(seen, leaves, timing)
     edges = _edges(seen.executions, timing.steps)
-    refused = (*leaves.refused, *seen.refused, *_softmax_in_the_middle(layers, edges))
+    refused = (*leaves.refused, *seen.refused, *_final_only_in_the_middle(layers, edges))
     workload = Workload(
         title,
         tuple(layers),
@@ -117,13 +128,14 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
     )
     without_reset = frozenset(
         path
-        for path in leaves.neurons
+        for path in leaves.forms
         if not any(callable(getattr(module.get_submodule(path), m, None)) for m in METHODS)
     )
     if seen.neurons:
         without_reset |= fresh.differing(State.of(module))  # where a membrane without a module is kept
     restart()
-    network = Network(module, example, workload, timing, seen.names, {}, State.of(module, without_reset))
+    notes = (EDITS_INPUT,) if leaves.edits_input else ()
+    network = Network(module, example, workload, timing, seen.names, {}, State.of(module, without_reset), notes=notes)
     watch, widths = Watch(timing.layouts, timing.sample_first), Watched(workload)
 
     def look(name: str, step: int, steps: int, input: Tensor, output: Tensor) -> None:
@@ -151,10 +163,14 @@ def _explore(
         _require_layers(seen.executions, module)
         check_places(seen.executions)
         told = time_steps is not None or time_axis is not None
-        axes = frozenset(leaves.time_axes.values())
-        spiking = [e for e in seen.executions if e.op == "neuron" and e.name not in seen.neurons]
-        most = max((leaves.forms[e.path].steps_in(e.input_shape) for e in spiking), default=1)
-        timing = infer(seen.executions, example, steps, time_axis, axes, most, forward is not None, told)
+        spiking = [e for e in seen.executions if e.op == "neuron" and e.path in leaves.forms]
+
+        def sizes(x: Tensor) -> Sizes:
+            restart()
+            return _sizes(module, x, seen.names, forward)
+
+        resized = Resized(example, sizes)
+        timing = infer(seen.executions, example, steps, time_axis, leaves.forms, resized, forward is not None, told)
         for execution in spiking:
             layout = timing.layouts[execution.name]
             if execution.index == 0:
@@ -174,11 +190,30 @@ def _explore(
                 got=time_steps,
                 expected=f"{timing.steps}, as seen in the forward pass",
             )
-    except InputError:
+    except InputError as error:
         if time_axis is None or time_steps == 1:
             raise  # otherwise it may be a module that takes one step of the example
+        whole = error
+    else:
+        whole = None
     steps = int(example.shape[time_axis]) if time_axis is not None else int(time_steps or 1)
-    return attempt(stepper(module, Timing(0, steps, time_axis, {}, True)), steps)
+    try:
+        return attempt(stepper(module, Timing(0, steps, time_axis, {}, True)), steps)
+    except InputError:
+        if whole is not None and not isinstance(whole, ForwardFailed):
+            raise whole from None  # it takes the whole example, and only that
+        raise
+
+
+def _sizes(module: nn.Module, x: Tensor, names: Names, forward: Callable[[Tensor], Any] | None) -> Sizes:
+    found: dict[str, Size] = {}
+
+    def look(name: str, step: int, steps: int, input: Tensor, output: Tensor) -> None:
+        shape = found[name].shape if name in found else tuple(input.shape)
+        found[name] = Size(step + 1, shape)
+
+    interpret(module, (x.clone(),), names=names, on_layer=look, forward=forward)
+    return found
 
 
 def _require_layers(executions: Sequence[Execution], module: nn.Module) -> None:
@@ -275,15 +310,24 @@ def _steps(executions: Sequence[Execution], time_steps: int) -> dict[tuple[str, 
     return known
 
 
-def _softmax_in_the_middle(layers: Sequence[Layer], edges: Sequence[Edge]) -> list[NotUnderstood]:
-    """A softmax is harmless behind the last layer with weights, and refused in front of one."""
+def _final_only_in_the_middle(layers: Sequence[Layer], edges: Sequence[Edge]) -> list[NotUnderstood]:
+    """A softmax and the like are harmless behind the last layer with weights, and on the input alone; between layers they are refused."""
     multiplying = {layer.name for layer in layers if layer.multiplies}
     found = []
     for layer in layers:
-        reached, front = {layer.name}, {layer.name}
-        while layer.op == "host" and layer.note in FINAL_ONLY and front:
-            front = {e.target for e in edges if e.source in front and not e.recurrent} - reached
-            reached |= front
-        if len(reached) > 1 and reached & multiplying:
-            found.append(NotUnderstood(layer.name, layer.note, "a softmax in front of a layer with weights"))
+        if layer.op != "host" or layer.note not in FINAL_ONLY:
+            continue
+        before = _reached(layer.name, {(e.target, e.source) for e in edges})
+        behind = _reached(layer.name, {(e.source, e.target) for e in edges if not e.recurrent})
+        if behind & multiplying and before & multiplying:
+            why = "it works on activations in front of a layer with weights; part of a quantiser is understood in a module of its own"
+            found.append(NotUnderstood(layer.name, layer.note, why))
     return found
+
+
+def _reached(start: str, steps: set[tuple[str, str]]) -> set[str]:
+    reached, front = set[str](), {start}
+    while front:
+        front = {end for begin, end in steps if begin in front} - reached
+        reached |= front
+    return reached

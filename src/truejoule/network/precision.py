@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from truejoule.workload.grid import ROUNDING, common_step, deviation
+from truejoule.workload.grid import common_step, deviation, step_within
 from truejoule.workload.layer import REAL, Levels, two_complement_bits
 
 WIDEST = 4096
@@ -169,13 +169,12 @@ def input_code_of(values: Iterable[float], accuracy: float) -> InputCode:
 def grid(magnitudes: list[float], most: int, accuracy: float = 2**-23) -> float | None:
     """The step of which all distinct positive numbers are whole multiples, at most ``most`` times; ``None`` without one, or where
     as few numbers would look like multiples of something anyway."""
-    step = common_step(magnitudes, most, max(accuracy / 8, ROUNDING))
+    step = step_within(magnitudes, most, accuracy)
     if step is None or len(magnitudes) < 2:
         return step
     levels = max(magnitudes) / step
-    off = max(deviation(magnitudes, step), max(accuracy, 2**-23) / 2)
-    by_chance = levels * min(2 * levels * off, 1.0) ** (len(magnitudes) - 1)
-    return step if by_chance < CHANCE else None
+    off = max(deviation(magnitudes, step), 2**-23)
+    return step if levels * min(2 * levels * off, 1.0) ** (len(magnitudes) - 1) < CHANCE else None
 
 
 def merged(codes: Iterable[InputCode]) -> InputCode:
@@ -227,7 +226,7 @@ def _weight_step(weights: Tensor, accuracy: float) -> float | None:
     magnitudes = torch.unique(weights.abs())
     if magnitudes.numel() > 257:
         return None
-    step = common_step(magnitudes[magnitudes > 0].tolist(), 255, max(accuracy / 8, ROUNDING))
+    step = step_within(magnitudes[magnitudes > 0].tolist(), 255, accuracy)
     if step is None:
         return None
     codes = torch.round(weights / step)
@@ -243,4 +242,4 @@ def _precision(codes: Tensor) -> tuple[int, Levels]:
     if _odd(codes):
         bits = max(high, -low).bit_length()
         return bits, "binary" if bits == 1 else "mid_rise"
-    return max(two_complement_bits(low, high), 2), "signed"
+    return max(two_complement_bits(min(low, -1), high), 2), "signed"

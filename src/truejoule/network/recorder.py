@@ -98,7 +98,7 @@ class ActivityRecorder:
                 windows(layer),
                 tuple(sums.nonzero_inputs),
                 tuple(sums.input_ones),
-                tuple(sums.active_patches),
+                tuple(count * _share(layer) for count in sums.active_patches),
                 tuple(sums.nonzero_outputs),
             )
         if not measured:
@@ -118,22 +118,26 @@ def windows(layer: Layer) -> int:
 
 
 def active_patches(nonzero: Tensor, layer: Layer) -> Tensor:
-    """Windows with any non-zero input, summed per step; ``nonzero`` (steps, N, C, H, W) bool → (steps,)."""
+    """Windows with any non-zero input, summed per step; ``nonzero`` (steps, N, C, H, W) bool → (steps,) whole numbers.
+
+    Each group of a convolution and each channel of a pooling layer has its own windows: times ``_share`` they are whole positions.
+    """
     steps, samples = nonzero.shape[:2]
     any_channel = nonzero.reshape(steps * samples, *layer.input_shape)
-    if layer.op == "conv" and layer.groups == 1:
-        any_channel = any_channel.any(1, keepdim=True)  # a window spans all channels
-        share = 1.0
-    elif layer.op == "conv":
-        any_channel = any_channel.reshape(steps * samples, layer.groups, -1, *layer.input_shape[1:]).any(2)
-        share = 1.0 / layer.groups  # groups have their own windows; count whole positions
-    else:
-        share = 1.0 / layer.in_channels
-    x = any_channel.to(torch.float32)
+    if layer.op == "conv":
+        inner = layer.in_channels // layer.groups
+        any_channel = any_channel.unflatten(1, (layer.groups, inner)).any(2)
     up, left = layer.padding
-    x = F.pad(x, (left, left, up, up))
+    x = F.pad(any_channel.to(torch.float32), (left, left, up, up))
     pooled = F.max_pool2d(x, layer.kernel, layer.stride, 0, layer.dilation)
-    return pooled.reshape(steps, -1).sum(1) * share
+    if pooled.shape[-2:] != layer.output_shape[1:]:  # adaptive windows of unequal size
+        pooled = F.adaptive_max_pool2d(x, layer.output_shape[1:])
+    return pooled.reshape(steps, -1).sum(1, dtype=torch.float64)
+
+
+def _share(layer: Layer) -> float:
+    """Positions per window."""
+    return 1.0 / (layer.groups if layer.op == "conv" else layer.in_channels)
 
 
 def _add(sums: list[float] | list[int], index: int, value: float) -> None:

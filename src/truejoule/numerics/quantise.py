@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from truejoule.errors import InputError
-from truejoule.workload.grid import ROUNDING, common_step
+from truejoule.workload.grid import step_within
 from truejoule.workload.layer import Levels
 
 
@@ -108,9 +108,9 @@ def integer_weights(weight: Tensor, bits: int, levels: Levels, *, where: str) ->
         return IntegerWeights(torch.where(flat >= 0, 1.0, -1.0).float(), flat.abs().mean(1), 1, True)
     if levels == "float":
         return _rounded(flat, bits)
-    accuracy = torch.finfo(weight.dtype).eps / 8 if weight.is_floating_point() else 0.0
+    accuracy = torch.finfo(weight.dtype).eps if weight.is_floating_point() else 0.0
     odd = levels == "mid_rise"
-    scale = _scale(flat, 2**bits - 1 if odd else 2 ** (bits - 1), max(accuracy, ROUNDING), where)
+    scale = _scale(flat, 2**bits - 1 if odd else 2 ** (bits - 1), accuracy, where)
     codes = torch.round(flat / torch.where(scale > 0, scale, 1.0)[:, None])
     # A channel of zeros has no odd code: any one does, times a scale of zero.
     return IntegerWeights(torch.where(scale[:, None] > 0, codes, 1.0).float() if odd else codes.float(), scale, bits, odd)
@@ -125,13 +125,13 @@ def _rounded(flat: Tensor, bits: int) -> IntegerWeights:
     return IntegerWeights(torch.round(flat / scale[:, None]).float(), scale, bits)
 
 
-def _scale(flat: Tensor, most: int, rounding: float, where: str) -> Tensor:
+def _scale(flat: Tensor, most: int, accuracy: float, where: str) -> Tensor:
     """One step for all channels if there is one, else one per channel; 0 for a channel of zeros."""
     dead = (flat == 0).all(1)
-    shared = common_step(_magnitudes(flat), most, rounding)
+    shared = step_within(_magnitudes(flat), most, accuracy)
     if shared is not None:
         return torch.where(dead, 0.0, torch.full((len(flat),), shared, dtype=torch.float64, device=flat.device))
-    steps = [common_step(found, most, rounding) if (found := _magnitudes(row)) else 0.0 for row in flat]
+    steps = [step_within(found, most, accuracy) if (found := _magnitudes(row)) else 0.0 for row in flat]
     if any(step is None for step in steps):
         raise InputError(
             "weights that are not integers times a scale",

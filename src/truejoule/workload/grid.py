@@ -26,6 +26,15 @@ def common_step(magnitudes: Sequence[float], most: int, rounding: float = ROUNDI
     return step if deviation(magnitudes, step) <= 4 * rounding else None
 
 
+def step_within(magnitudes: Sequence[float], most: int, accuracy: float) -> float | None:
+    """``common_step`` of numbers in a floating-point type of relative accuracy ``accuracy``.
+
+    Whole numbers are exact in every type, so they are tried first; multiples of other steps carry its rounding.
+    """
+    found = common_step(magnitudes, most)
+    return found if found is not None or accuracy / 8 <= ROUNDING else common_step(magnitudes, most, accuracy / 8)
+
+
 def deviation(magnitudes: Sequence[float], step: float) -> float:
     """Largest distance of a number from a whole multiple of ``step``, relative to the largest number."""
     return max(abs(v / step - round(v / step)) for v in magnitudes) * step / max(magnitudes)

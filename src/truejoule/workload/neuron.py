@@ -12,6 +12,9 @@ Reset = Literal["value", "subtract", "none"]
 Constant = float | tuple[float, ...]
 """One number for all neurons of a layer, or one per channel, or one per neuron of a sample (channels first, flattened)."""
 
+UNLIMITED = 1000
+"""A neuron that can give so many spikes in one step is taken to give as many as its state is thresholds high."""
+
 
 @dataclass(frozen=True, slots=True)
 class Neuron:
@@ -137,7 +140,8 @@ class Neuron:
         equality = "fires at equality" if self.fires_at_equality else "fires above θ"
         more = [
             f"gain {_number(self.gain)}" if self.gain != 1 else "",
-            f"up to {self.max_spikes} spikes a step" if self.max_spikes > 1 else "",
+            "any number of spikes a step" if self.max_spikes >= UNLIMITED else "",
+            f"up to {self.max_spikes} spikes a step" if 1 < self.max_spikes < UNLIMITED else "",
             "spikes of both signs" if self.signed else "",
             f"spikes of height {_number(self.height)}" if self.height != 1 else "",
             f"starts at {_number(self.start)}" if self.start != 0 else "",

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from truejoule.network import Network
     from truejoule.numerics.deployed import Deployed
 
+WIDEST_SUM = 53
+"""Width of an accumulator that no sum leaves: that of exact integers in double precision."""
+
 Bits = Annotated[float, Unit("bit")]
 BitEnergy = Annotated[Coefficient, Unit("J/bit")]
 Power = Annotated[Coefficient, Unit("W")]
@@ -238,6 +241,16 @@ class SATA:
     def using(self, **changes: object) -> SATA:
         """The same machine with other values in its structure (SI units, bits)."""
         return replace(self, structure=replace(self.structure, **changes))  # type: ignore[arg-type]
+
+    def undisturbed(self) -> SATA:
+        """See ``accelerators.Accelerator``: digital arithmetic is exact, so that only its accumulators are widened."""
+        return self.using(accumulator_bits=WIDEST_SUM)
+
+    def suited(self, workload: Workload) -> SATA:
+        """A network without neurons runs on the ANN twin; spike PEs and their narrow accumulators are made for spikes."""
+        if workload.spiking or self.structure.pe == "mac" or self.as_published:
+            return self
+        return self.ann_twin(min(self.structure.input_bits, 8))
 
     def ann_twin(self, bits: int = 8) -> SATA:
         """The array of the same shape, node, buffers and DRAM with multipliers (weights by inputs of ``bits``), ReLU and larger scratchpads.

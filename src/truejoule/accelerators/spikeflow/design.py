@@ -196,6 +196,17 @@ class SpikeFlow:
             "this machine has no model of training", where=self.name, fix="use sata, or leave the loss out"
         )
 
+    def undisturbed(self) -> SpikeFlow:
+        """See ``accelerators.Accelerator``: perfect wires, cells that hold what was written, an ideal converter."""
+        nothing = dict.fromkeys(
+            ("r_wl", "r_bl", "r_source", "r_sense", "programming_variation", "stuck_on", "stuck_off", "read_noise"), 0.0
+        )
+        return replace(self, structure=replace(self.structure, adc_bits=None, **nothing))  # type: ignore[arg-type]
+
+    def suited(self, workload: Workload) -> SpikeFlow:
+        """Crossbars take spikes and numbers alike."""
+        return self
+
     def ann_twin(self, bits: int = 8) -> SpikeFlow:
         """The same chip with activations of ``bits`` bit, applied bit by bit, and ReLU instead of neurons: crossbars know no other input.
 

@@ -163,7 +163,7 @@ def _transfers(
 
 def _output_bits(layer: Layer, before: int, structure: Structure) -> int:
     if layer.op == "neuron" and layer.neuron is not None:
-        return max(math.ceil(math.log2(layer.neuron.max_spikes + 1)), 1)
+        return layer.neuron.spike_bits
     if layer.op == "avg_pool":
         return min(before + math.ceil(math.log2(math.prod(layer.kernel))), structure.partial_sum_bits)
     return {"sign": 1, "relu": structure.input_bits, "max_pool": before}.get(layer.op, structure.partial_sum_bits)

@@ -270,8 +270,8 @@ class CrossbarLayer(nn.Module):
         return total.mul_(self.converter.lsb_a / ampere).add_(zero).sub_(total_floor)
 
     def _noisy(self, signal: Tensor, rows: Tensor, key: tuple[int, int, int]) -> Tensor:
-        """Adds the read noise of every cell, drawn per sample, step and read, so that it does not depend on the batch."""
-        if self.squares is None:
+        """Adds the read noise of every cell, drawn per sample, step and read, so that it does not depend on the batch; none while ranges are set."""
+        if self.squares is None or self.calibrating:
             return signal
         first_sample, step, plane = key
         spread = torch.matmul(self.squares, rows).sqrt_().mul_(self.structure.read_noise)

@@ -5,10 +5,8 @@ Everything is measured in units of the input: a state v is ``v / gain``, written
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +22,7 @@ from truejoule.network.constants import (
     written,
 )
 from truejoule.network.lanes import Lanes, onset
-from truejoule.workload.neuron import Constant, Neuron, values
+from truejoule.workload.neuron import Constant, Neuron, Reset, values
 
 LARGEST = 1e4
 ALIKE = 1e-4  # relative distance within which two measured numbers are taken to be the same
@@ -154,20 +152,25 @@ def _decays(found: Firing, module: nn.Module) -> Iterator[tuple[Tensor, Tensor |
         yield _tensor(constant(found.kept(accurate) / accurate.double(), module, low=0.0, high=1.0, scale=1.0)), None
         return
     together = first**2 - later  # the product of both shares; their sum is ``first``
+    pairs: dict[tuple[Constant, Constant], None] = {}
     for option in candidates(module, len(first)):
         other = first - option
         fits = ((option * other - together).abs() <= ALIKE) & (option >= 0) & (option <= 1) & (other <= 1 + 1e-6)
         if bool(fits.all()) and bool((option != 0).any()):
-            pair = option, _tensor(constant(other, module, low=0.0, high=1.0, scale=1.0))
-            yield pair
-            yield pair[::-1]
+            known = _constant(option.expand_as(first))
+            pairs[known, constant(other, module, low=0.0, high=1.0, scale=1.0)] = None
     root = (4 * later - 3 * first**2).clamp(min=0).sqrt()
     low, high = ((first - root) / 2).maximum(nothing), (first + root) / 2
     if bool((high > 1 + 1e-3).any()) or bool((4 * later - 3 * first**2 < -ALIKE).any()):
         raise Odd("what it keeps of an input is no sum of two decays")
-    pair = [_tensor(constant(x, module, low=0.0, high=1.0, scale=1.0, accuracy=30 * MEASURED)) for x in (low, high)]
-    yield pair[0], pair[1]
-    yield pair[1], pair[0]
+    slow, fast = (constant(x, module, low=0.0, high=1.0, scale=1.0, accuracy=30 * MEASURED) for x in (high, low))
+    pairs[slow, fast] = None
+    tried: set[tuple[Constant, Constant]] = set()
+    for pair in list(pairs)[:3]:
+        for decay, current in (pair, pair[::-1]):
+            if (decay, current) not in tried:
+                tried.add((decay, current))
+                yield _tensor(decay), _tensor(current)
 
 
 def _resets(
@@ -184,50 +187,49 @@ def _resets(
     kept = [found.kept(size * found.at) for size in sizes]
     lost = [bool(k.isnan().all()) for k in kept]
     trace = torch.zeros_like(at) if current is None else current
-    fields = dict(current=current, found=found, module=module, decay=decay)
+    kept_of = _Kept(found, module, decay, current, spikes.signed)
     if all(lost):
-        yield from _named(level, start, torch.zeros_like(at), "value", 1, plain, **fields)
+        yield from _named(level, start, torch.zeros_like(at), "value", 1, plain, kept_of)
         return
     if any(lost) or bool(torch.stack(kept).isnan().any()):
         raise Odd("after some spikes nothing makes it fire")
     p = (kept[2] - kept[0]) / (0.5 * at)
     q = kept[0] - p * 1.25 * at
     share = decay + trace
-    if bool(
-        (decay >= 1 - 1e-9).all()
-    ):  # only differences of levels show, until a spike lowers the state by one threshold
-        options = []
+    if bool((decay >= 1 - 1e-9).all()):
+        # Only differences of levels show, until a spike lowers the state by one threshold.
         if bool((q < -ALIKE * at).all()) and bool(((p - share).abs() < ALIKE * 10).all()):
             below = torch.where((-q - at).abs() <= ALIKE * at, at, -q)
-            options = [(below, below - at, "subtract", delay) for delay in (0, 1)]
-        for level_, start_, reset, delay in options:
-            known = not bool((start_ != 0).any())
-            yield from _named(level_, start_, torch.zeros_like(at), reset, delay, known, **fields)
+            for delay in (0, 1):
+                known = not bool((below != at).any())
+                yield from _named(below, below - at, torch.zeros_like(at), "subtract", delay, known, kept_of)
     elif bool(((p - share).abs() < ALIKE * 10).all()):
         for delay in (0, 1):
-            yield from _named(level, start, torch.zeros_like(at), "subtract", delay, plain, **fields)
+            yield from _named(level, start, torch.zeros_like(at), "subtract", delay, plain, kept_of)
     if bool(((p - trace).abs() < ALIKE * 10).all()):
-        after = (q - second + level + decay * decay * start * 0) / decay.clamp(min=1e-12)
+        after = (q - second + level) / decay.clamp(min=1e-12)
         after = torch.where((decay == 0) | (after.abs() <= ALIKE * at), 0.0, after)
-        yield from _named(level, start, after, "value", 0, plain, **fields)
+        yield from _named(level, start, after, "value", 0, plain, kept_of)
     if bool(((p - share).abs() < ALIKE * 10).all()):
-        yield from _named(level, start, torch.zeros_like(at), "none", 0, plain, **fields)
+        yield from _named(level, start, torch.zeros_like(at), "none", 0, plain, kept_of)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A neuron of which it is known what it keeps per step: shares of its potential and of its current, if it has one."""
+
+    found: Firing
+    module: nn.Module
+    decay: Tensor
+    current: Tensor | None
+    signed: bool
 
 
 def _named(
-    level: Tensor,
-    start: Tensor,
-    after: Tensor,
-    reset: str,
-    delay: int,
-    plain: bool,
-    *,
-    current: Tensor | None,
-    found: Firing,
-    module: nn.Module,
-    decay: Tensor,
+    level: Tensor, start: Tensor, after: Tensor, reset: Reset, delay: int, plain: bool, of: _Kept
 ) -> Iterator[Neuron]:
     """The record behind a threshold, start and reset value in units of the input: the gain comes from an attribute."""
+    found, module, decay, current = of.found, of.module, of.decay, of.current
     floating = bool((decay >= 1 - 1e-9).all()) and reset == "value" and current is None
     exact = written(rounder(found.below, found.at)) if plain else level
     wanted = threshold_attribute(module, len(level))
@@ -246,26 +248,27 @@ def _named(
     for gain, threshold, begins, returns in choices:
         by = _tensor(gain)
         scale = _tensor(threshold)
+        first = constant(begins * by, module, scale=scale)
         base = Neuron(
             threshold=threshold,
             decay=_constant(decay),
             gain=gain,
-            reset=reset,  # type: ignore[arg-type]
+            reset=reset,
             reset_delay=delay,
-            fires_at_equality=equality(found.below, found.at, (scale / by) - decay * begins),
+            fires_at_equality=equality(found.below, found.at, (scale - decay * _tensor(first)) / by),
             reset_value=constant(returns * by, module, scale=scale),
-            start=constant(begins * by, module, scale=scale),
+            start=first,
             synapse_decay=None if current is None else _constant(current),
             synapse_delay=found.late,
         )
-        yield from _bounded(base, found, module)
+        yield from bounded(base, found, module, of.signed)
 
 
-def _bounded(neuron: Neuron, found: Firing, module: nn.Module) -> Iterator[Neuron]:
+def bounded(neuron: Neuron, found: Firing, module: nn.Module, signed: bool) -> Iterator[Neuron]:
     """With the bounds of the state, where large inputs leave less than they should."""
     decay, trace = _tensor(neuron.decay), _tensor(neuron.synapse_decay or 0.0)
     gain, threshold, start = _tensor(neuron.gain), _tensor(neuron.threshold), _tensor(neuron.start)
-    if not bool((decay > 1e-6).all()):
+    if signed or not bool((decay > 1e-6).all()):  # a neuron that fires both ways shows no bounds
         yield neuron
         return
 
