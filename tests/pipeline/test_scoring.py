@@ -163,5 +163,7 @@ def test_one_score_in_an_evaluation():
     labels = (scores > scores.median()).flatten().long()
     shifted = Regressor()
     shifted.out.bias.data -= scores.median()
-    e = tj.evaluate(shifted, SATA, [(x, labels)])
-    assert e.ideal_accuracy.value == 1.0 and "above 0" in e.provenance["scored"]
+    for last, words in ((None, "above 0,"), (nn.Sigmoid(), "above 0.5,")):
+        shifted.last = last or nn.Identity()
+        e = tj.evaluate(shifted, SATA, [(x, labels)])
+        assert e.ideal_accuracy.value == 1.0 and words in e.provenance["scored"]

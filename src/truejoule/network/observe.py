@@ -107,7 +107,7 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
     leaves, seen, timing = _explore(module, example, time_steps, time_axis, restart)
     layers = _layers(seen, leaves, timing)
     edges = _edges(seen.executions, timing.steps)
-    refused = (*leaves.refused, *seen.refused, *_softmax_in_the_middle(layers, edges))
+    refused = (*leaves.refused, *seen.refused, *_final_in_the_middle(layers, edges))
     workload = Workload(
         title,
         tuple(layers),
@@ -299,8 +299,8 @@ def _steps(executions: Sequence[Execution], time_steps: int) -> dict[tuple[str, 
     return known
 
 
-def _softmax_in_the_middle(layers: Sequence[Layer], edges: Sequence[Edge]) -> list[NotUnderstood]:
-    """A softmax is harmless behind the last layer with weights, and refused in front of one."""
+def _final_in_the_middle(layers: Sequence[Layer], edges: Sequence[Edge]) -> list[NotUnderstood]:
+    """A softmax or sigmoid is harmless behind the last layer with weights, and refused in front of one."""
     multiplying = {layer.name for layer in layers if layer.multiplies}
     found = []
     for layer in layers:
@@ -309,5 +309,9 @@ def _softmax_in_the_middle(layers: Sequence[Layer], edges: Sequence[Edge]) -> li
             front = {e.target for e in edges if e.source in front and not e.recurrent} - reached
             reached |= front
         if len(reached) > 1 and reached & multiplying:
-            found.append(NotUnderstood(layer.name, layer.note, "a softmax in front of a layer with weights"))
+            found.append(
+                NotUnderstood(
+                    layer.name, layer.note, "in front of a layer with weights; behind the last one it is harmless"
+                )
+            )
     return found
