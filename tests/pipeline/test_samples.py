@@ -110,6 +110,9 @@ def test_time_first_with_as_many_samples_as_steps(time_axis):
         data = batches(*shuffled(x, y, sizes[0], 1), sizes, 1)
         assert numbers(tj.evaluate(TimeFirst(), SATA, data, time_axis=time_axis)) == numbers(first)
     assert tj.samples(batches(x, y, [4], 1), 6, time_axis=0).x.shape == (6, 4, 2, 4, 4)
+    assert (
+        tj.samples([(x.transpose(0, 1), y)]).digest == tj.samples([(x, y)]).digest == first.provenance["samples_digest"]
+    )
 
 
 def test_more_than_64_samples_with_time_first():
@@ -168,14 +171,15 @@ def mine(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_several_machines_see_the_same_samples(mine, capsys):
-    """A generator is not empty for the second machine, a shuffling loader gives no other samples."""
-    from truejoule.cli import evaluate
+def test_several_machines_see_the_same_samples(mine, monkeypatch):
+    """A generator is not empty for the second machine, a shuffling loader gives no other samples: all runs get what was gathered once."""
+    from truejoule import cli
 
-    evaluate("mine.py:net", data="mine.py:once", on=("sata",), ann="mine.py:ann", samples=8, json_=True)
-    found = json.loads(capsys.readouterr().out)
-    assert len(found) == 2 and len({e["provenance"]["samples_digest"] for e in found}) == 1
-    assert all(e["accuracy"]["samples"] == 8 for e in found)
+    seen = []
+    monkeypatch.setattr(cli, "_evaluate", lambda runs, data, **options: seen.append((runs, data, options)))
+    cli.evaluate("mine.py:net", data="mine.py:once", on=("sata", "spikeflow"), ann="mine.py:ann", samples=8)
+    ((runs, data, options),) = seen
+    assert len(runs) == 4 and isinstance(data, tj.Samples) and len(data) == options["samples"] == 8
 
 
 def test_readout_and_score_from_the_command_line_and_what_is_kept_when_they_fail(mine, capsys):
