@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from truejoule.errors import InputError as InputError
     from truejoule.errors import TrueJouleError as TrueJouleError
     from truejoule.evaluation import Evaluation as Evaluation
+    from truejoule.gathering import Samples as Samples
+    from truejoule.gathering import samples as samples
     from truejoule.mitigation import Mitigation as Mitigation
     from truejoule.mitigation import Plan as Plan
     from truejoule.network import Network as Network
@@ -34,6 +36,8 @@ _WHERE = {
     "accelerator": "accelerators.accelerator",
     "InputError": "errors",
     "TrueJouleError": "errors",
+    "samples": "gathering",
+    "Samples": "gathering",
     "evaluate": "pipeline",
     "Evaluation": "evaluation",
     "Mitigation": "mitigation",

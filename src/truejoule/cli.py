@@ -49,15 +49,18 @@ def demo(
     """
     from truejoule import zoo
     from truejoule.accelerators import accelerator
+    from truejoule.gathering import calibration_samples
+    from truejoule.gathering import samples as gather
 
+    scored = gather(zoo.loader(n=samples), samples)
     runs = [Run(zoo.load("fashion_snn"), accelerator(name), "Fashion-MNIST SNN") for name in on]
     for name in ann_on:
         runs.append(Run(zoo.load("fashion_ann"), accelerator(name).ann_twin(8), "Fashion-MNIST ANN, 8 bit"))
         runs.append(Run(zoo.load("fashion_ann_4bit"), accelerator(name).ann_twin(4), "Fashion-MNIST ANN, 4 bit"))
     _evaluate(
         runs,
-        zoo.loader(batch_size=50, n=samples),
-        calibration=zoo.calibration(),
+        scored,
+        calibration=calibration_samples(zoo.calibration(), scored),
         samples=samples,
         seeds=seeds,
         device="cpu",
@@ -114,6 +117,8 @@ def evaluate(
     calibration: str | None = None,
     training_loss: str | None = None,
     samples: int = 1000,
+    readout: str | None = None,
+    score: str = "classification",
     seeds: int = 1,
     device: str = "cpu",
     time_steps: int | None = None,
@@ -138,11 +143,15 @@ def evaluate(
     ann_bits
         bits of its activations, 8 by default; repeat for more than one
     calibration
-        file.py:name of a loader for converter ranges; by default the first 64 samples of the data
+        file.py:name of a loader for converter ranges; by default 64 of the scored samples
     training_loss
-        file.py:name of a loss of (outputs, labels); adds the energy of a training step
+        file.py:name of a loss of (scores, labels); adds the energy of a training step
     samples
-        samples to score
+        samples to score; gathered once, for every machine
+    readout
+        how outputs become scores where it cannot be seen: mean, sum, last, first or max over time, or file.py:name of a function of the outputs
+    score
+        classification, binary-logit, binary-probability, regression, or file.py:name of a function of (scores, labels), larger is better
     seeds
         physical chips, each with its own variation
     device
@@ -155,12 +164,15 @@ def evaluate(
         folder for the run folders
     """
     from truejoule.accelerators import accelerator
+    from truejoule.entry import check_ann
+    from truejoule.gathering import calibration_samples
+    from truejoule.gathering import samples as gather
     from truejoule.network.load import load_function, load_module, load_object
-    from truejoule.pipeline import check_ann
     from truejoule.terminal import parse_overrides
 
     machines = [accelerator(machine, **parse_overrides(set)) for machine in on]
-    module, steps, batches = load_module(net), {"time_steps": time_steps, "time_axis": time_axis}, load_object(data)
+    module, steps = load_module(net), {"time_steps": time_steps, "time_axis": time_axis}
+    batches = gather(load_object(data), samples, time_axis=time_axis)
     runs = [Run(module, machine, None, steps) for machine in machines]
     if ann_bits and ann is None:
         raise InputError("bits of an ANN without an ANN", where="--ann-bits", fix="name it with --ann file.py:net")
@@ -172,8 +184,10 @@ def evaluate(
     _evaluate(
         runs,
         batches,
-        calibration=load_object(calibration) if calibration else None,
+        calibration=calibration_samples(load_object(calibration), batches) if calibration else None,
         samples=samples,
+        readout=load_function(readout) if readout and ":" in readout else readout,
+        score=load_function(score) if ":" in score else score,
         seeds=seeds,
         device=device,
         out=out,
@@ -291,13 +305,18 @@ def _evaluate(runs: Sequence[Run], data: Any, *, out: Path, json_: bool, seeds: 
     if seeds < 1:
         raise InputError("no chips to evaluate", where="--seeds", got=seeds, expected="at least 1")
     found, folders = [], []
-    with Live(quiet=json_) as live:
-        for net, machine, name, time in runs:
-            one = evaluate(
-                net, machine, data, name=name, seeds=range(seeds), progress=live, **time, **options
-            ).to_json()
-            found.append(one)
-            folders.append(write(out, one, {"report.html": page([one])}))
+    try:
+        with Live(quiet=json_) as live:
+            for net, machine, name, time in runs:
+                one = evaluate(
+                    net, machine, data, name=name, seeds=range(seeds), progress=live, **time, **options
+                ).to_json()
+                found.append(one)
+                folders.append(write(out, one, {"report.html": page([one])}))
+    finally:
+        if len(folders) < len(runs):
+            for folder in folders:
+                print(f"kept: {folder}", file=sys.stderr)
     together = write_page(out / "comparison.html", page(found)) if len(found) > 1 else None
     if json_:
         show([{key: e[key] for key in HEADLINES} | {"run": str(f)} for e, f in zip(found, folders, strict=True)])

@@ -55,6 +55,13 @@ def some(names: Iterable[str], most: int = 3) -> str:
     return ", ".join(found[:most]) + (f" and {len(found) - most} more" if len(found) > most else "")
 
 
+def in_one_line(error: BaseException, most: int = 200) -> str:
+    """Kind and first useful line of somebody else's error: frameworks write whole pages."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines[:2]) if lines and lines[0].endswith(":") else lines[0] if lines else ""
+    return f"{type(error).__name__}: {_short(text, most)}" if text else type(error).__name__
+
+
 def _short(value: object, limit: int = 200) -> str:
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,16 +18,27 @@ from truejoule.workload import Activity, TrainingSparsity, Workload
 
 SCHEMA = 1
 """Version of the JSON form."""
+RIGHT = "right answers"
+"""What an accuracy is of where each answer is right or wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Share of right answers with its 95 % confidence interval (Wilson score)."""
+    """The mean over samples of how good each answer is, with its 95 % confidence interval.
+
+    Attributes
+    ----------
+    value, low, high : share of right answers, or the mean in the unit of ``what``.
+    what : of which the mean is taken.
+    interval : how the interval was found.
+    """
 
     value: float
     low: float
     high: float
     samples: int
+    what: str = RIGHT
+    interval: str = "Wilson score"
 
     @classmethod
     def of(cls, right: int, samples: int) -> Accuracy:
@@ -44,7 +55,28 @@ class Accuracy:
             p, max((centre - spread) / (1 + z * z / n), 0.0), min((centre + spread) / (1 + z * z / n), 1.0), samples
         )
 
+    @classmethod
+    def mean(cls, marks: Sequence[float], what: str) -> Accuracy:
+        """The mean of one real number per sample, with Student's t interval."""
+        from scipy.special import stdtrit
+
+        n = len(marks)
+        if n < 2:
+            raise InputError(
+                "a mean score of one sample has no interval", where=what, got=n, expected="at least 2 samples"
+            )
+        mean = math.fsum(marks) / n
+        spread = math.sqrt(math.fsum((m - mean) ** 2 for m in marks) / (n - 1) / n) * float(stdtrit(n - 1, 0.975))
+        return cls(mean, mean - spread, mean + spread, n, what, "Student's t")
+
+    @property
+    def share(self) -> bool:
+        """Whether it is a share of right answers, in per cent."""
+        return self.what == RIGHT
+
     def __str__(self) -> str:
+        if not self.share:
+            return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}] ({self.what})"
         return f"{100 * self.value:.2f} % [{100 * self.low:.2f}, {100 * self.high:.2f}]"
 
 
@@ -55,8 +87,8 @@ class ChipRun:
     Attributes
     ----------
     accuracy : on this chip.
-    agreement : share of samples with the same answer as the ideal network.
-    lost, gained : samples that only the ideal network, and only this chip, got right.
+    agreement : share of samples with the same answer as the ideal network: the same class, or outputs equal but for rounding.
+    lost, gained : samples that only the ideal network, and only this chip, got right; for other scores, that this chip does worse, and better.
     activity, clipped, overflow, snr_db : see ``numerics.deployed.Measurement``.
     ledger : energy of this chip's own activity.
     """
@@ -75,7 +107,7 @@ class ChipRun:
 
 def p_value(lost: int, gained: int) -> float:
     """How likely a difference at least this large is if both networks are equally accurate: exact two-sided McNemar test on the samples that only
-    one of them got right.
+    one of them got right. For samples on which one of them does better than the other it is the sign test.
 
     Source: McNemar, Psychometrika 12 (1947) 153; exact binomial form.
     """
@@ -163,6 +195,8 @@ class Evaluation:
             min(c.accuracy.low for c in self.chips),
             max(c.accuracy.high for c in self.chips),
             first.samples,
+            first.what,
+            first.interval,
         )
 
     @property
@@ -183,14 +217,19 @@ class Evaluation:
 
     def verdict(self) -> str:
         """One sentence for people in a hurry."""
-        points = 100 * (self.ideal_accuracy.value - self.accuracy.value)
+        ideal, here = self.ideal_accuracy, self.accuracy
+        points = 100 * (ideal.value - here.value)
         chance = p_value(self.chips[0].lost, self.chips[0].gained)
         change = f"loses {points:.1f} points of accuracy" if points > 0 else f"gains {-points:.1f} points of accuracy"
+        kept, values = "accuracy", f"{100 * ideal.value:.1f} → {100 * here.value:.1f} %"
+        if not ideal.share:
+            kept, values = f"mean ({ideal.what})", f"{ideal.value:.4g} → {here.value:.4g}"
+            change = f"changes its {kept}"
         if chance > 0.05:
-            change = f"keeps its accuracy within chance (p = {chance:.2f})"
+            change = f"keeps its {kept} within chance (p = {chance:.2f})"
         component, energy = max(self.cost.ledger.by("component").items(), key=lambda item: item[1])
         return (
-            f"On {self.title} this network {change}, {100 * self.ideal_accuracy.value:.1f} → {100 * self.accuracy.value:.1f} %, and takes "
+            f"On {self.title} this network {change}, {values}, and takes "
             f"{format_si(self.cost.energy_j, 'J')} and {format_si(self.cost.latency_s, 's')} per inference on {format_si(self.cost.area_m2, 'm2')}; "
             f"{100 * energy / self.cost.energy_j:.0f} % of the energy is {component}."
         )

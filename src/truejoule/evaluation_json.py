@@ -188,8 +188,15 @@ def _in_order(found: dict[str, Any], e: Evaluation) -> dict[str, Any]:
     return {name: found[name] for name in [*names, *(n for n in found if n not in names)]}
 
 
-def _accuracy(a: Accuracy) -> dict[str, float]:
-    return {"value": a.value, "low": a.low, "high": a.high, "samples": a.samples}
+def _accuracy(a: Accuracy) -> dict[str, Any]:
+    return {
+        "value": a.value,
+        "low": a.low,
+        "high": a.high,
+        "samples": a.samples,
+        "what": a.what,
+        "interval": a.interval,
+    }
 
 
 def _totals(cost: Cost) -> dict[str, Any]:

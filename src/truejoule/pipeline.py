@@ -14,20 +14,22 @@ from truejoule.accelerators.accelerator import Accelerator
 from truejoule.accelerators.against_ann import break_even
 from truejoule.accelerators.over_time import Observed, energy_line
 from truejoule.cost import Cost
+from truejoule.entry import ends_in_sigmoid, module_of, read_with, readout_of
 from truejoule.errors import InputError, some
-from truejoule.evaluation import Accuracy, ChipRun, DropMap, Evaluation, OverTime, Training
+from truejoule.evaluation import ChipRun, DropMap, Evaluation, OverTime, Training
+from truejoule.gathering import DEFAULT_SAMPLES, Samples, calibration_samples, device_of
+from truejoule.gathering import samples as gather
 from truejoule.mitigation import Mitigation, Plan, apply
 from truejoule.mitigation.plan import STAGES
-from truejoule.samples import CALIBRATION_SAMPLES, calibration_batches, device_of, labelled, scores
+from truejoule.readout import Readout
+from truejoule.scoring import Asked, Score, check_finite, check_labels, remarks, score_for
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from truejoule.network import Network
     from truejoule.numerics.deployed import Deployed, Measurement
     from truejoule.workload import Activity, Work
-
-DEFAULT_SAMPLES = 1000
-"""Samples scored when nobody says otherwise: a 95 % interval of about ±2 points at 90 %."""
 
 Progress = Callable[[str, int, int], None]
 """``progress(stage, done, total)`` in samples."""
@@ -36,11 +38,13 @@ Progress = Callable[[str, int, int], None]
 def evaluate(
     net: nn.Module,
     chip: Accelerator,
-    data: Iterable[tuple[Tensor, Tensor]],
+    data: Iterable[tuple[Tensor, Tensor]] | Samples,
     *,
     mitigations: Sequence[Mitigation] = (),
-    calibration: Iterable[Any] | None = None,
+    calibration: Iterable[Any] | Samples | None = None,
     samples: int | None = DEFAULT_SAMPLES,
+    readout: str | Callable[[Any], Tensor] | None = None,
+    score: Asked = "classification",
     seeds: Sequence[int] = (0,),
     device: str = "cpu",
     training_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
@@ -54,42 +58,50 @@ def evaluate(
     Parameters
     ----------
     net : any ``nn.Module``; it is not changed.
-    data : batches of ``(inputs, labels)``.
+    data : batches of ``(inputs, labels)``, or what ``truejoule.samples`` gathered of them. Their order and their batches change no number.
     mitigations : remedies, applied stage by stage.
-    calibration : batches on which converter ranges are set; by default the inputs of the first 64 samples of ``data``.
-    samples : how many samples are scored, ``None`` for all.
+    calibration : batches of inputs on which converter ranges are set (1,024 samples at most); by default 64 of the scored samples.
+    samples : at most so many samples are scored, also of those gathered before; ``None`` for all.
+    readout : how the outputs become scores: "mean", "sum", "last", "first" or "max" over time, or a function of the outputs; by default what is
+        certain, see ``readout_for``.
+    score : "classification", "binary-logit", "binary-probability", "regression" (mean absolute error), or a function of (scores, labels) that gives
+        for each sample a bool or a number, larger is better.
     seeds : one physical chip each.
-    training_loss : takes outputs and labels; with it the energy of one training step is given too, with the zeros of a real step.
+    training_loss : takes scores and labels; with it the energy of one training step is given too, with the zeros of a real step.
     time_steps, time_axis : see ``observe``.
 
     Raises
     ------
     InputError : for a network, data or machine that cannot be evaluated; says what, where and what to do.
     """
-    import torch
-
-    from truejoule.network import read, require_supported
+    from truejoule.network import require_supported
 
     started = time.perf_counter()
     if not seeds:
         raise InputError("no chips to evaluate", where="seeds", got="none", expected="at least one seed")
-    place = device_of(device)
-    batches = [(x.to(place), y) for x, y in labelled(data, samples)]
+    place, net = device_of(device), module_of(net)
     if any(tensor.device != place for tensor in [*net.parameters(), *net.buffers()]):
         net = copy.deepcopy(net).to(place)
-    network = read(net, batches[0][0], time_steps=time_steps, time_axis=time_axis, name=name)
-    plan = Plan(network, chip, calibration_batches(calibration, batches), seeds[0])
+    gathered = gather(data, samples, time_axis=time_axis)
+    check_labels(score, gathered.labels)
+    network, gathered = read_with(net, gathered, place, time_steps, time_axis, name)
+    ranges = calibration_samples(calibration, gathered)
+    network = network.calibrated(ranges.inputs(place))
+    machine = chip.suited(network.workload)
+    plan = Plan(network, machine, ranges.inputs(place), seeds[0])
     plan = apply(apply(plan, mitigations, "network"), mitigations, "accelerator")
     require_supported(plan.network.workload)
     mapping = plan.accelerator.map(plan.network.workload)
+    rule = readout_of(plan.network, gathered, place, readout, score)
+    batches = gathered.batches(place)
 
-    training = _training(plan, batches[0], training_loss) if training_loss is not None else None
+    training = _training(plan, batches[0], rule, training_loss) if training_loss is not None else None
 
     report = progress or (lambda stage, done, total: None)
     recorder = plan.network.recorder()
-    ideal = _answers(lambda x: plan.network.run(x, on_layer=recorder.on_layer), batches, plan, "ideal", report)
+    ideal = _scores(lambda x: plan.network.run(x, on_layer=recorder.on_layer), batches, rule, "ideal", report)
     activity = recorder.activity("measured (ideal)")
-    labels = torch.cat([y for _, y in batches]).cpu()
+    judge = score_for(score, ideal, gathered.labels, sigmoid=ends_in_sigmoid(plan.network))
 
     def on_chip(seed: int) -> tuple[ChipRun, Cost, Measurement, tuple[DropMap, ...]]:
         """Program one chip, run all samples on it, and account for what it measured."""
@@ -97,10 +109,10 @@ def evaluate(
         deployed = apply(programmed, mitigations, "deployed").deployed
         assert deployed is not None
         deployed.restart()
-        answers = _answers(deployed, batches, plan, f"{plan.accelerator.name}, chip {seed}", report)
+        found = _scores(deployed, batches, rule, f"{plan.accelerator.name}, chip {seed}", report)
         measured = deployed.measurement()
         cost = plan.accelerator.cost(mapping, measured.activity, measured.work)
-        return _chip_run(seed, answers, ideal, labels, measured, cost), cost, measured, _drops(deployed)
+        return _chip_run(seed, judge, found, ideal, gathered.labels, measured, cost), cost, measured, _drops(deployed)
 
     first, cost, measured, drops = on_chip(seeds[0])
     over_time, without_ann = _over_time(plan, measured)
@@ -112,7 +124,7 @@ def evaluate(
         title=plan.accelerator.title,
         as_published=plan.accelerator.as_published,
         remedies=tuple(m.name for stage in STAGES for m in mitigations if m.stage == stage),
-        ideal_accuracy=Accuracy.of(int((ideal == labels).sum()), len(labels)),
+        ideal_accuracy=judge.accuracy(judge.marks(ideal, gathered.labels)),
         chips=chips,
         cost=cost,
         ideal_cost=plan.accelerator.cost(mapping, activity, _at(activity, measured)),
@@ -123,45 +135,20 @@ def evaluate(
         over_time=over_time,
         training=training,
         parameters=plan.accelerator.parameters,
-        warnings=(*_warnings(mapping.warnings, chips, cost), *without_ann),
-        provenance=_provenance(len(labels), seeds, device, calibration is None, time.perf_counter() - started),
+        warnings=(
+            *_instead(chip, machine, plan.network),
+            *remarks(judge, ideal),
+            *_warnings(mapping.warnings, chips, cost),
+            *without_ann,
+        ),
+        provenance={
+            **_provenance(seeds, device, time.perf_counter() - started),
+            "samples": len(gathered),
+            "samples_digest": gathered.digest,
+            "calibration": f"{len(ranges)} {'of the samples' if calibration is None else 'samples given by the user'} ({ranges.digest})",
+            "scored": f"{judge.describe()}, {rule.describe()}",
+        },
     )
-
-
-def check_ann(
-    net: nn.Module,
-    ann: nn.Module,
-    data: Iterable[tuple[Tensor, Tensor]],
-    twins: Sequence[Accelerator],
-    *,
-    time_steps: int | None = None,
-    time_axis: int | None = None,
-) -> None:
-    """See before anything runs that there is a spiking network and an ANN to compare, and that the ANN's machines take it.
-
-    Raises
-    ------
-    InputError : no spikes in ``net``, spikes in ``ann``, or an ANN that cannot be read or placed.
-    """
-    from truejoule.network import read, require_supported
-
-    x = labelled(data, 1)[0][0]
-    if not read(net, x, time_steps=time_steps, time_axis=time_axis).workload.spiking:
-        raise InputError(
-            "no spiking network to hold against an ANN",
-            where="the network",
-            got="no spiking neurons",
-            fix="leave the ANN out, or evaluate the two one by one",
-        )
-    try:
-        workload = read(ann, x).workload
-        require_supported(workload)
-        if workload.spiking:
-            raise InputError("spiking neurons", where=workload.name, expected="a network without time")
-        for twin in twins:
-            twin.map(workload)
-    except InputError as e:
-        raise InputError(e.what, where=f"the ANN, {e.where}", got=e.got, expected=e.expected, fix=e.fix) from None
 
 
 def _alternatives(plan: Plan, measured: Measurement, cost: Cost) -> dict[str, Cost]:
@@ -191,23 +178,29 @@ def _over_time(plan: Plan, measured: Measurement) -> tuple[OverTime | None, list
         ]
 
 
-def _training(plan: Plan, batch: tuple[Tensor, Tensor], loss: Callable[[Tensor, Tensor], Tensor]) -> Training:
+def _training(
+    plan: Plan, batch: tuple[Tensor, Tensor], readout: Readout, loss: Callable[[Tensor, Tensor], Tensor]
+) -> Training:
     """A real training step, priced."""
     from truejoule.network import training_step
 
     x, y = batch
-    sparsity = training_step(plan.network, x, y.to(x.device), loss)
+    sparsity = training_step(plan.network, x, y.to(x.device), loss, readout)
     return Training(plan.accelerator.training(plan.network.workload, sparsity), sparsity)
 
 
-def _chip_run(seed: int, answers: Tensor, ideal: Tensor, labels: Tensor, measured: Measurement, cost: Cost) -> ChipRun:
-    right, before = answers == labels, ideal == labels
+def _chip_run(
+    seed: int, judge: Score, scores: Tensor, ideal: Tensor, labels: Tensor, measured: Measurement, cost: Cost
+) -> ChipRun:
+    check_finite(scores, f"chip {seed}")
+    same, marks, before = judge.same(ideal, scores), judge.marks(scores, labels), judge.marks(ideal, labels)
+    worse, better = (~same & (marks < before), ~same & (marks > before))[:: -1 if judge.smaller_is_better else 1]
     return ChipRun(
         seed=seed,
-        accuracy=Accuracy.of(int(right.sum()), len(labels)),
-        agreement=float((answers == ideal).float().mean()),
-        lost=int((before & ~right).sum()),
-        gained=int((right & ~before).sum()),
+        accuracy=judge.accuracy(marks),
+        agreement=float(same.float().mean()),
+        lost=int(worse.sum()),
+        gained=int(better.sum()),
         activity=measured.activity,
         clipped=measured.clipped,
         overflow=measured.overflow,
@@ -216,23 +209,30 @@ def _chip_run(seed: int, answers: Tensor, ideal: Tensor, labels: Tensor, measure
     )
 
 
-def _answers(
+def _scores(
     run: Callable[[Tensor], Any],
     batches: Sequence[tuple[Tensor, Tensor]],
-    plan: Plan,
+    readout: Readout,
     stage: str,
     report: Progress,
 ) -> Tensor:
-    """Predicted classes of all samples."""
+    """Scores of all samples."""
     import torch
 
-    total, done, answers = sum(len(y) for _, y in batches), 0, []
+    total, done, found = sum(len(y) for _, y in batches), 0, []
     for x, y in batches:
         report(stage, done, total)
-        answers.append(scores(run(x), len(y), plan.network.time_steps).argmax(1))
+        found.append(readout(run(x)).cpu())
         done += len(y)
     report(stage, total, total)
-    return torch.cat(answers).cpu()
+    return torch.cat(found)
+
+
+def _instead(chip: Accelerator, machine: Accelerator, network: Network) -> list[str]:
+    """Said where another machine runs the network than was asked for."""
+    if machine is chip:
+        return []
+    return [f"runs on {machine.name}: {chip.name} itself does not suit {network.workload.name}"]
 
 
 def _at(ideal: Activity, measured: Measurement) -> Work:
@@ -287,16 +287,14 @@ def _warnings(mapping: Sequence[str], chips: Sequence[ChipRun], cost: Cost) -> t
             saturated,
             "values outside the range of their converters or accumulators (widen them, or calibrate on better data)",
         ),
-        (outside, "inputs outside the integer grid seen in the first batch"),
+        (outside, "inputs outside their integer grid"),
         (noisy, "layers computed with a low signal-to-noise ratio"),
     ):
         found += [f"{text}: {some(names)}"] if names else []
     return tuple(found)
 
 
-def _provenance(
-    samples: int, seeds: Sequence[int], device: str, own_calibration: bool, seconds: float
-) -> dict[str, Any]:
+def _provenance(seeds: Sequence[int], device: str, seconds: float) -> dict[str, Any]:
     import torch
 
     import truejoule
@@ -308,8 +306,6 @@ def _provenance(
         "python": platform.python_version(),
         "device": device,
         "threads": torch.get_num_threads(),
-        "samples": samples,
         "seeds": list(seeds),
-        "calibration": f"inputs of the first {CALIBRATION_SAMPLES} samples" if own_calibration else "given by the user",
         "wall_s": round(seconds, 2),
     }

@@ -106,7 +106,7 @@ def test_outputs_with_wires_equal_nodal_analysis_of_the_programmed_arrays():
 def test_measured_conductance_is_the_power_of_the_arrays():
     """sum over windows of x^T Y x equals the power that nodal analysis says the drivers deliver, over V^2."""
     net, x = SpikingNet(steps=1), images(1)
-    network = tj.read(net, x)
+    network = tj.read(net, x, time_steps=1)
     deployed = tj.accelerator("spikeflow", **(PERFECT | dict(r_wl="5 ohm", r_bl="7 ohm"))).deploy(network, [x])
     layer = deployed.layer("conv2")
     spikes = (torch.rand(1, 6, 8, 8, generator=torch.Generator().manual_seed(1)) < 0.4).float()
@@ -126,7 +126,7 @@ def test_measured_conductance_is_the_power_of_the_arrays():
 def test_counts_of_driven_rows_and_of_inputs_on_negative_weights():
     """One count per set bit of an input, per window; per negative weight below it for the second."""
     net, x = SpikingNet(steps=1), images(2)
-    network = tj.read(net, x)
+    network = tj.read(net, x, time_steps=1)
     deployed = tj.accelerator("spikeflow", **PERFECT).deploy(network, [x])
     deployed(x)
     codes = torch.round(functional.unfold(x, 3, padding=1) * 255).to(torch.int64)

@@ -16,6 +16,7 @@ WEIGHTS = (
     *(f"mid_rise {bits}" for bits in (2, 3, 4, 8)),
     *(f"signed {bits}" for bits in range(2, 9)),
     *(f"symmetric {bits}" for bits in (2, 4, 8)),
+    *(f"positive {bits}" for bits in (3, 8)),
     "real",
 )
 SCALES = ("per layer", "per channel")
@@ -59,6 +60,7 @@ def whole_weights(kind: str, shape: tuple[int, ...], generator: torch.Generator)
         found.flatten(1)[:, 1] = 1
         return found
     low, high = -(2 ** (bits - 1)) + (name == "symmetric"), 2 ** (bits - 1) - 1
+    low = 0 if name == "positive" else low
     found = draw(low, high)
     found.flatten(1)[:, :3] = torch.tensor([float(low), 0.0, float(high)])
     found.flatten(1)[:, 3] = 1

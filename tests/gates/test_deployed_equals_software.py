@@ -12,9 +12,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from integer_network import ACTIVATIONS, DTYPES, INPUTS, LAYERS, SCALES, WEIGHTS, Case, GateNet, Reference, inputs
 
 import truejoule as tj
-from integer_network import ACTIVATIONS, DTYPES, INPUTS, LAYERS, SCALES, WEIGHTS, Case, GateNet, Reference, inputs
 from truejoule.accelerators import preset
 from truejoule.errors import InputError
 

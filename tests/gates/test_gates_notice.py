@@ -1,12 +1,12 @@
 """Machines that are broken on purpose must fail the gates; each break is one that was once in the code."""
 
 import pytest
-import torch
-
 import test_batches_change_nothing as batches
 import test_deployed_equals_software as gate
-import truejoule as tj
+import torch
 from integer_network import Case
+
+import truejoule as tj
 from truejoule.accelerators.spikeflow import numerics as crossbar
 from truejoule.numerics import deployed as shell
 from truejoule.numerics import inputs as way_in

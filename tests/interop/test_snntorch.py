@@ -36,13 +36,21 @@ def test_learnable_constants_and_outputs():
     assert lapicque is not None and math.isclose(lapicque.decay + lapicque.gain, 1.0, rel_tol=1e-6)
 
 
-def test_state_quant_learned_vectors_and_second_order_neurons_are_refused():
+def test_synaptic_currents_learned_vectors_and_graded_spikes():
+    late = dict(reset_delay=1, fires_at_equality=False)
+    assert probe(snn.Synaptic(alpha=0.8, beta=0.9)) == Neuron(1.0, 0.9, synapse_decay=0.8, **late)
+    assert probe(snn.Synaptic(alpha=0.9, beta=0.9, init_hidden=True)) == Neuron(1.0, 0.9, synapse_decay=0.9, **late)
+    assert probe(snn.Leaky(beta=0.9, graded_spikes_factor=2.0)) == Neuron(1.0, 0.9, height=2.0, **late)
+    betas = torch.tensor([0.1, 0.35, 0.8, 0.95])
+    learned = probe(snn.Leaky(beta=betas, learn_beta=True), shape=(2, 4))
+    assert learned is not None and learned.decay == pytest.approx(tuple(betas.tolist()), rel=1e-6)
+
+
+def test_what_no_record_holds_is_refused():
     for module in (
-        snn.Synaptic(alpha=0.8, beta=0.9),
         snn.Alpha(alpha=0.9, beta=0.8),
-        snn.Leaky(beta=torch.rand(10)),
-        snn.Leaky(beta=0.9, graded_spikes_factor=2.0),
         snn.RLeaky(beta=0.9, all_to_all=False, V=1.0),
+        snn.Leaky(beta=0.9, inhibition=True),
     ):
         with pytest.raises(UnknownNeuron):
             probe(module)

@@ -49,7 +49,7 @@ def test_lif(tau, v_reset, decay_input, kind):
 
 
 def test_neurons_outside_the_record():
-    for name in ("QIFNode", "EIFNode", "IzhikevichNode", "CUBALIFNode", "ILIFNode"):
+    for name in ("QIFNode", "EIFNode", "IzhikevichNode"):
         with pytest.raises(UnknownNeuron):
             probe(getattr(neuron, name)())
 

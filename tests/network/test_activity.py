@@ -124,7 +124,7 @@ def test_no_data_and_wrong_data():
 
 
 def test_the_deployed_variant_is_measured():
-    network = read(nn.Sequential(nn.Linear(4, 4), Spiking()), torch.rand(2, 4))
+    network = read(nn.Sequential(nn.Linear(4, 4), Spiking()), torch.rand(2, 4), time_steps=1)
     silent = network.measure(torch.rand(2, 4), on_call=lambda call: torch.zeros(2, 4), origin="measured on nothing")
     assert silent.layers["1"].nonzero_outputs == (0,) and silent.origin == "measured on nothing"
 

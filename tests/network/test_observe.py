@@ -221,7 +221,7 @@ class Vectors(nn.Module):
 def test_time_is_not_taken_for_samples():
     """A one-step neuron accepts (T, N, F) and would silently treat time as batch."""
     x = torch.randn(4, 2, 6)
-    with pytest.raises(InputError, match="cannot tell whether the example carries time"):
+    with pytest.raises(InputError, match="runs a single time step"):
         read(Vectors(Spiking()), x)
     network = read(Vectors(Spiking()), x, time_axis=0, time_steps=4)
     assert network.timing.outer and network.time_steps == 4 and network.workload["lif"].steps == 4
@@ -238,8 +238,10 @@ def test_a_neuron_fed_with_flattened_time_is_refused():
         def forward(self, x):
             return self.step(x.flatten(0, 1)).unflatten(0, x.shape[:2]).mean(0)
 
-    with pytest.raises(InputError, match="takes time steps for samples"):
+    with pytest.raises(InputError, match="say time_steps= .* or time_axis="):
         read(Flattened(), torch.randn(4, 2, 3, 8, 8))
+    with pytest.raises(InputError, match="takes time steps for samples"):
+        read(Flattened(), torch.randn(4, 2, 3, 8, 8), time_axis=0)
 
 
 def test_a_concatenation_joins_edges():

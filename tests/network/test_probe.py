@@ -127,20 +127,6 @@ class Adaptive(Spiking):
         return s
 
 
-class SecondOrder(Spiking):
-    def __init__(self):
-        super().__init__()
-        self.i = None
-
-    def reset(self):
-        super().reset()
-        self.i = None
-
-    def forward(self, x):
-        self.i = x if self.i is None else 0.3 * self.i + x
-        return super().forward(self.i)
-
-
 class Refractory(Spiking):
     def __init__(self):
         super().__init__(reset="value")
@@ -157,28 +143,14 @@ class Refractory(Spiking):
         return s
 
 
-class Quantised(Spiking):
-    def forward(self, x):
-        s = super().forward(x)
-        self.v = (self.v * 8).round() / 8
-        return s
-
-
 class Ternary(Spiking):
+    """Negative spikes that have nothing to do with the state."""
+
     def forward(self, x):
         return super().forward(x) - (x < -3).float()
 
 
-class Channels(Spiking):
-    def __init__(self):
-        super().__init__()
-        self.scale = nn.Parameter(torch.tensor([0.5, 0.7, 0.9]).view(3, 1, 1))
-
-    def forward(self, x):
-        return super().forward(x * self.scale)
-
-
-@pytest.mark.parametrize("make", [Adaptive, SecondOrder, Refractory, Quantised, Ternary, Channels])
+@pytest.mark.parametrize("make", [Adaptive, Refractory, Ternary])
 def test_neurons_beyond_the_record_are_refused(make):
     with pytest.raises(UnknownNeuron) as caught:
         probe(make(), where="net.lif")

@@ -136,7 +136,7 @@ def test_a_container_of_neurons_is_looked_into():
         def forward(self, x):
             return self.b(self.a(x))
 
-    workload = observe(nn.Sequential(nn.Linear(4, 4), Two()), torch.rand(2, 4))
+    workload = observe(nn.Sequential(nn.Linear(4, 4), Two()), torch.rand(2, 4), time_steps=1)
     assert [(x.name, x.op) for x in workload.layers] == [("0", "linear"), ("1.a", "neuron"), ("1.b", "neuron")]
 
 
@@ -191,7 +191,7 @@ def diverged():
 
 GOOD = torch.rand(2, 3, 8, 8)
 WRONG = {
-    "not a module": (lambda: Plain, GOOD, {}, "not a torch module", "MyNet()"),
+    "not a module": (lambda: Plain, GOOD, {}, "not a torch module", "Plain()"),
     "not a tensor": (Plain, [1, 2], {}, "not a tensor", "list"),
     "empty batch": (Plain, GOOD[:0], {}, "without samples", "(0, 3, 8, 8)"),
     "NaN input": (Plain, GOOD * torch.nan, {}, "NaN", "384 of 384"),
@@ -199,7 +199,7 @@ WRONG = {
     "failing forward": (Broken, GOOD, {}, "forward pass failed: RuntimeError", "fc (Linear)"),
     "no weights": (lambda: nn.Sequential(nn.ReLU()), GOOD, {}, "without a layer that multiplies", "relu"),
     "shared weights": (Shared, torch.rand(2, 4), {}, "two places", "'input'"),
-    "shared with other shapes": (SharedShapes, torch.rand(2, 1, 9, 9), {}, "shapes change", "a"),
+    "shared with other shapes": (SharedShapes, torch.rand(2, 1, 9, 9), {}, "two places", "a"),
     "leaking state": (Leaking, torch.rand(2, 4), {}, "two runs from the same start differ", "reset"),
     "a reset that is none": (Resets, GOOD, {}, "changes parameters", "reset()"),
     "wrong T": (Looped, GOOD, {"time_steps": 3}, "as many time steps", "4"),
@@ -226,7 +226,7 @@ def test_time_in_a_three_axis_example_must_be_said():
         def forward(self, x):
             return self.lif(self.a(x))
 
-    with pytest.raises(InputError, match="cannot tell whether the example carries time"):
+    with pytest.raises(InputError, match="runs a single time step"):
         read(Tokens(), torch.rand(3, 2, 4))
 
 

@@ -37,14 +37,14 @@ def standing(net, x, **options):
 def test_what_depends_on_the_image_alone_stands_still():
     assert standing(SpikingNet(steps=3), image()) == ["conv1", "norm1"]
     # One step shows nothing; the same network at other T is compared with this one, so it is read alike.
-    assert standing(SpikingNet(steps=1), image()) == ["conv1", "norm1"]
-    assert standing(SpikingNet(steps=1), (image() > 0.5).float()) == [], "spikes may well change"
+    assert standing(SpikingNet(steps=1), image(), time_steps=1) == ["conv1", "norm1"]
+    assert standing(SpikingNet(steps=1), (image() > 0.5).float(), time_steps=1) == [], "spikes may well change"
     assert standing(ReluNet(), image()) == [], "without spikes there is no time"
 
 
 def test_the_table_says_so():
     assert "same input in every time step: conv1, norm1" in tj.observe(SpikingNet(steps=3), image()).table()
-    assert "same input" not in tj.observe(SpikingNet(steps=1), image()).table()
+    assert "same input" not in tj.observe(SpikingNet(steps=1), image(), time_steps=1).table()
 
 
 def test_an_input_that_changes_does_not():
@@ -93,7 +93,7 @@ def test_energy_over_time_does_not_depend_on_the_steps_that_were_run():
         [
             x.name
             for x in with_time_steps(
-                Observed(tj.observe(SpikingNet(steps=t), image(), data=image())), 4
+                Observed(tj.observe(SpikingNet(steps=t), image(), time_steps=t, data=image())), 4
             ).workload.layers
             if x.standing
         ]

@@ -120,6 +120,8 @@ def folder_name(evaluation: Mapping[str, Any]) -> str:
         "parameters": [(p["name"], p["value"]) for p in evaluation["parameters"]],
         "remedies": evaluation["remedies"],
         "samples": provenance["samples"],
+        "digest": provenance.get("samples_digest"),
+        "scored": provenance.get("scored"),
         "seeds": provenance["seeds"],
         "training": evaluation["training"] is not None,
         "accuracy": evaluation["ideal_accuracy"]["value"],

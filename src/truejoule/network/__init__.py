@@ -1,5 +1,6 @@
 """What runs: any torch module, read once, run under observation."""
 
+from truejoule.network.checks import check_module as check_module
 from truejoule.network.interpret import Call as Call
 from truejoule.network.interpret import OnCall as OnCall
 from truejoule.network.interpret import OnLayer as OnLayer

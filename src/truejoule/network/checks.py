@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from truejoule.errors import InputError
-from truejoule.network.execution import INPUT, Execution
+from truejoule.network.execution import INPUT, Execution, History
 from truejoule.network.network import check_input
 
 
-def check_arguments(module: Any, example: Any, time_steps: int | None, time_axis: int | None) -> None:
+def check_module(module: Any) -> None:
+    """Raises ``InputError`` for anything that is not a network that can be run: a class, its weights alone, TorchScript."""
     if not isinstance(module, nn.Module):
+        a_class = isinstance(module, type) and issubclass(module, nn.Module)
+        weights = isinstance(module, Mapping) and any(isinstance(value, Tensor) for value in module.values())
         raise InputError(
             "not a torch module",
-            where="module",
-            got=type(module).__name__,
+            where="the network",
+            got=f"the class {module.__name__}" if a_class else "a state_dict" if weights else type(module).__name__,
             expected="an instance of torch.nn.Module",
-            fix="create it first: MyNet()" if isinstance(module, type) and issubclass(module, nn.Module) else "",
+            fix=f"create it first: {module.__name__}()"
+            if a_class
+            else "these are weights without a network: net = MyNet(); net.load_state_dict(...)"
+            if weights
+            else "",
         )
     if any(isinstance(m, torch.jit.ScriptModule) for m in module.modules()):
         raise InputError(
@@ -29,6 +36,10 @@ def check_arguments(module: Any, example: Any, time_steps: int | None, time_axis
             expected="the original Python module",
             fix="pass the module from before torch.jit.script or trace",
         )
+
+
+def check_arguments(module: Any, example: Any, time_steps: int | None, time_axis: int | None) -> None:
+    check_module(module)
     if not isinstance(example, Tensor):
         raise InputError(
             "the example is not a tensor",
@@ -59,21 +70,76 @@ def check_arguments(module: Any, example: Any, time_steps: int | None, time_axis
         )
 
 
-def check_finite(weight: Tensor, name: str) -> None:
-    bad = int((~torch.isfinite(weight)).sum())
+def check_finite(values: Tensor, name: str, what: str = "weights") -> None:
+    bad = int((~torch.isfinite(values)).sum())
     if bad:
         raise InputError(
-            "weights with NaN or infinite values",
+            f"{what} with NaN or infinite values",
             where=name,
-            got=f"{bad} of {weight.numel()} weights",
+            got=f"{bad} of {values.numel()} values",
             expected="finite numbers",
             fix="check the training run; a diverged network cannot be evaluated",
         )
 
 
+def check_places(executions: Sequence[Execution]) -> None:
+    """Layers with weights and neurons stand at one place each, and somebody feeds them.
+
+    Raises
+    ------
+    InputError : weights without a source of data; weights, or a neuron with its own state, at two places.
+    """
+    by_name: dict[str, list[Execution]] = {}
+    history = History()
+    for execution in executions:
+        by_name.setdefault(execution.name, []).append(execution)
+        history.add(execution)
+    for name, found in by_name.items():
+        if found[0].op in ("conv", "linear", "neuron"):
+            _check_sources(name, found)
+            _check_place(name, found, history)
+
+
+def _check_sources(name: str, executions: Sequence[Execution]) -> None:
+    if not any(sources for execution in executions for sources in execution.sources):
+        raise InputError(
+            "a layer that no other layer and no input feeds",
+            where=name,
+            got="data without an origin in the network",
+            expected="data that come from the input or from another layer",
+            fix="a constant is no input; and values that leave torch (numpy, lists, .item()) must stay tensors",
+        )
+
+
+def _check_place(name: str, executions: Sequence[Execution], history: History) -> None:
+    start = _current(executions[0], history)
+    for execution in executions[1:]:
+        if start and not start & _current(execution, history):
+            neuron = execution.op == "neuron"
+            raise InputError(
+                "one neuron object is used at two places of the network, which then share its state"
+                if neuron
+                else "the same weights are used at two places of the network",
+                where=name,
+                got=f"data from {sorted(start)} first, then from {sorted(execution.sources[0]) or 'nowhere'}",
+                expected="one place per layer; repeated use only over time",
+                fix="give each place its own neuron"
+                if neuron
+                else "give each place its own module with a copy of the weights",
+            )
+
+
+def _current(execution: Execution, history: History) -> set[str]:
+    """Where data come from, but for what is merely left over from earlier executions."""
+    return {
+        s
+        for s, index in history.anchors(execution.sources[0]).items()
+        if s == INPUT or index >= execution.index or (index == 0 and s != execution.name)
+    }
+
+
 def check_executions(name: str, executions: Sequence[Execution]) -> None:
-    """One name must mean one place: the same shapes every time and, for weights, data from the same layers."""
-    first = executions[0]
+    """One name must mean one place: the same shapes every time."""
     shapes = {(e.input_shape[1:], e.output_shape[1:]) for e in executions}
     if len(shapes) > 1:
         raise InputError(
@@ -83,24 +149,3 @@ def check_executions(name: str, executions: Sequence[Execution]) -> None:
             expected="one shape: either time steps of one layer, or one layer per place",
             fix="give each place its own module, even if the weights are equal",
         )
-    if first.op not in ("conv", "linear"):
-        return
-    start = _current(first)
-    for execution in executions[1:]:
-        if start and not start & _current(execution):
-            raise InputError(
-                "the same weights are used at two places of the network",
-                where=name,
-                got=f"data from {sorted(start)} first, then from {sorted(execution.sources[0]) or 'nowhere'}",
-                expected="one place per layer; repeated use only over time",
-                fix="give each place its own module with a copy of the weights",
-            )
-
-
-def _current(execution: Execution) -> set[str]:
-    """Sources that are not merely left over from earlier executions."""
-    return {
-        s
-        for s, index in execution.sources[0].items()
-        if s == INPUT or index >= execution.index or (index == 0 and s != execution.name)
-    }

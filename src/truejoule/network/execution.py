@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from truejoule.network.interpret import Names
-from truejoule.network.provenance import Origins
+from truejoule.network.provenance import Origins, union
 from truejoule.network.recognise import Operation
-from truejoule.workload import NotUnderstood
+from truejoule.workload import Neuron, NotUnderstood
 from truejoule.workload.layer import Op
 
 INPUT = "input"
@@ -29,6 +30,34 @@ class Execution:
     note: str = ""
 
 
+PASSING = frozenset({"norm", "relu", "sign", "max_pool", "avg_pool", "add"})
+"""Operations that neither mix features nor remember: behind them the data still come from the same place."""
+
+
+class History:
+    """The executions so far, by name and index."""
+
+    def __init__(self) -> None:
+        self._executions: dict[tuple[str, int], Execution] = {}
+        self._anchors: dict[tuple[str, int], Origins] = {}
+
+    def add(self, execution: Execution) -> None:
+        self._executions[execution.name, execution.index] = execution
+
+    def anchors(self, origins: Origins) -> Origins:
+        """The nearest layers with weights, neurons or the input that values come from, looking through norms, pooling and additions."""
+        return union(self._anchors_of(name, index) for name, index in origins.items())
+
+    def _anchors_of(self, name: str, index: int) -> Origins:
+        key = (name, index)
+        if key not in self._anchors:
+            execution = self._executions.get(key)
+            passing = execution is not None and execution.op in PASSING
+            before = union(execution.sources) if execution is not None and passing else {}
+            self._anchors[key] = self.anchors(before) if before else {name: index}
+        return self._anchors[key]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
     """Everything seen in one pass, in order."""
@@ -37,6 +66,8 @@ class Trace:
     names: Names
     refused: tuple[NotUnderstood, ...]
     output: Any
+    neurons: Mapping[str, Neuron] = field(default_factory=dict)
+    """Semantics of the neurons that have no module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +79,15 @@ class Leaf:
 
 
 def strip(qualified: str) -> str:
-    """``conv1.weight`` → ``conv1``; ``conv1.parametrizations.weight.original0`` → ``conv1``; ``w1`` → ``w1``."""
+    """``conv1.weight`` → ``conv1``, also where it is pruned, parametrised or compiled; ``w1`` → ``w1``."""
     if ".parametrizations." in f".{qualified}":
-        return f".{qualified}".split(".parametrizations.")[0].lstrip(".")
-    if "." not in qualified:
-        return qualified
-    for suffix in (".weight", ".weight_orig", ".weight_v", ".weight_g"):
-        qualified = qualified.removesuffix(suffix)
-    return qualified
+        qualified = f".{qualified}".split(".parametrizations.")[0].lstrip(".")
+    elif "." in qualified:
+        for suffix in (".weight", ".weight_orig", ".weight_mask", ".weight_v", ".weight_g"):
+            qualified = qualified.removesuffix(suffix)
+    return plain_path(qualified)
+
+
+def plain_path(path: str) -> str:
+    """A module path without the wrappers that ``torch.compile`` puts around modules."""
+    return ".".join(part for part in path.split(".") if part != "_orig_mod")

@@ -13,8 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from truejoule.errors import InputError, TrueJouleError
-from truejoule.network.recognise import Operation, first_tensor, recognise, tensors
+from truejoule.errors import InputError, TrueJouleError, in_one_line
+from truejoule.network.inline import Follower, Inline
+from truejoule.network.recognise import Operation, first_tensor, function_name, recognise, tensors, value_of, wraps
+from truejoule.network.state import reset
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,12 +70,15 @@ class Names:
     ----------
     weights : qualified name of a parameter, buffer or tensor attribute → layer name, for weights passed as they are.
     sequence : (module path, operation) → layer names in the order of a run; ``None`` for calls that are no layers.
-    leaves : module path → layer name, for modules that are one layer as a whole; ``None``: transparent.
+    leaves : module path → layer names in the order of a run, for modules that are one layer as a whole; ``None``: transparent.
+    inline, written : calls that make up the layers which a forward pass computes by itself, and the names of those.
     """
 
     weights: Mapping[str, str] = field(default_factory=dict)
     sequence: Mapping[tuple[str, str], tuple[str | None, ...]] = field(default_factory=dict)
-    leaves: Mapping[str, str | None] = field(default_factory=dict)
+    leaves: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+    inline: Inline = field(default_factory=Inline)
+    written: tuple[str, ...] = ()
 
 
 class Paths:
@@ -95,20 +100,20 @@ class Paths:
     ) -> Iterator[None]:
         handles = []
 
-        def before(module: nn.Module, args: Any) -> None:
+        def before(module: nn.Module, args: Any, kwargs: Any) -> None:
             self.stack.append(self.names[module])
-            self.inputs.append(args)
-            enter(self.stack[-1], module, args)
+            self.inputs.append((*args, *kwargs.values()))
+            enter(self.stack[-1], module, self.inputs[-1])
 
-        def after(module: nn.Module, args: Any, output: Any) -> None:
-            leave(self.stack[-1], module, args, output)
+        def after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            leave(self.stack[-1], module, self.inputs[-1], output)
             self.stack.pop()
             self.inputs.pop()
 
         try:
             for module in self.names:
-                handles.append(module.register_forward_pre_hook(before, prepend=False))
-                handles.append(module.register_forward_hook(after))
+                handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
+                handles.append(module.register_forward_hook(after, with_kwargs=True))
             yield
         finally:
             for handle in handles:
@@ -136,8 +141,14 @@ def interpret(
     InputError : when the module itself fails (with the path and the shapes), or calls a layer that was not seen before.
     """
     runner = _Runner(module, names, on_call, on_layer, steps_per_call or {}, samples)
-    with guarded(runner.paths, args), runner.paths.follow(runner.enter, runner.leave), runner:
-        return (forward or module)(*args)
+    doing = "its layers are computed by a machine" if on_call is not None else "its layers are watched"
+    call = forward or module
+    with (
+        guarded(runner.paths, lambda: call(*args), doing),
+        runner.paths.follow(runner.enter, runner.leave),
+        runner,
+    ):
+        return call(*args)
 
 
 class _Runner(TorchFunctionMode):
@@ -159,6 +170,8 @@ class _Runner(TorchFunctionMode):
         self._opaque = 0
         self._executed: Counter[str] = Counter()
         self._met: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._follower = Follower(names.inline, self._drive, self._result)
+        self._drives: dict[int, Tensor] = {}
 
     def enter(self, path: str, module: nn.Module, args: Any) -> None:
         if path in self._names.leaves:
@@ -168,8 +181,13 @@ class _Runner(TorchFunctionMode):
         if path not in self._names.leaves:
             return
         self._opaque -= 1
-        name = self._names.leaves[path]
-        if self._opaque or name is None:
+        if self._opaque:
+            return
+        order = self._names.leaves[path]
+        index = self._met[path, "leaf"]
+        self._met[path, "leaf"] += 1
+        name = order[index % len(order)] if order else None
+        if name is None:
             return
         step, steps = self._step(name)
         data, result = first_tensor(args), first_tensor(output)
@@ -179,8 +197,31 @@ class _Runner(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        title = func.__name__ if hasattr(func, "__name__") else ""
-        operation = None if self._opaque else recognise(title, args, kwargs)
+        if self._opaque:
+            return func(*args, **kwargs)
+        title = function_name(func)
+        place = self._follower.arrive(self.paths.current, title)
+        if place is None:
+            return self._call(func, title, args, kwargs)
+        self._follower.before(place, args, kwargs)
+        inside = self._follower.is_inside(place)
+        output = func(*args, **kwargs) if inside else self._call(func, title, args, kwargs)
+        self._follower.after(place, args, kwargs, output)
+        return output
+
+    def _drive(self, layer: int, tensor: Tensor, first: bool) -> None:
+        if self._on_layer is not None:
+            self._drives[layer] = tensor.clone() if first else self._drives[layer] + tensor
+
+    def _result(self, layer: int, tensor: Tensor, first: bool) -> None:
+        if not first:
+            return
+        step, steps = self._step(self._names.written[layer])
+        if self._on_layer is not None:
+            self._on_layer(self._names.written[layer], step, steps, self._drives.pop(layer), tensor)
+
+    def _call(self, func: Any, title: str, args: Any, kwargs: Any) -> Any:
+        operation = recognise(title, args, kwargs)
         if operation is None:
             return func(*args, **kwargs)
         name = self._name(operation)
@@ -193,6 +234,9 @@ class _Runner(TorchFunctionMode):
             output = answer.squeeze(-2) if title == "conv1d" else answer
             if self._on_layer is not None:
                 self._on_layer(name, step, steps, operation.inputs[0], answer)
+            if any(wraps(argument) for argument in (*args, *kwargs.values())):  # then the module may expect one back
+                wrapped = func(*args, **kwargs)
+                output = wrapped._replace(value=output) if hasattr(wrapped, "_replace") else output
             return output
         if self._on_layer is None:
             return func(*args, **kwargs)
@@ -200,7 +244,8 @@ class _Runner(TorchFunctionMode):
         if operation.op == "relu" or title.endswith("_"):
             before = before.clone()  # it may be overwritten by what we are about to call
         output = func(*args, **kwargs)
-        self._on_layer(name, step, steps, before, output.unsqueeze(-2) if title == "conv1d" else output)
+        result = value_of(output)
+        self._on_layer(name, step, steps, before, result.unsqueeze(-2) if title == "conv1d" else result)
         return output
 
     def _name(self, operation: Operation) -> str | None:
@@ -235,7 +280,11 @@ def as_call(
     name: str, operation: Operation, title: str, original: Callable[[], Tensor], step: int, steps: int, samples: int
 ) -> Call:
     assert operation.weight is not None and operation.op in ("conv", "linear")
-    default = (lambda: original().unsqueeze(-2)) if title == "conv1d" else original
+
+    def default() -> Tensor:
+        result = value_of(original())
+        return result.unsqueeze(-2) if title == "conv1d" else result
+
     return Call(
         name,
         operation.op,
@@ -268,23 +317,44 @@ def named_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
                 yield (f"{path}.{attribute}" if path else attribute), value
 
 
+class ForwardFailed(InputError):  # noqa: N818 - reads as what it is
+    """The user's module raised an error of its own."""
+
+
 @contextmanager
-def guarded(paths: Paths, args: Any) -> Iterator[None]:
-    """Turns a failure of the user's module into an error that says where it happened and with which shapes."""
+def guarded(paths: Paths, alone: Callable[[], Any], what_we_did: str) -> Iterator[None]:
+    """Turns a failure of the user's module into an error that says where it happened, with which shapes, and whose fault it is.
+
+    Parameters
+    ----------
+    alone : runs the module without us, from the start; called only after a failure.
+    what_we_did : completes "it runs by itself, but fails when …".
+    """
     try:
         yield
     except TrueJouleError:
         raise
     except Exception as error:
+        found = error
         where = paths.current or "the network's own forward"
-        shapes = (
-            ", ".join(str(tuple(t.shape)) for t in tensors(paths.inputs[-1] if paths.inputs else args)) or "no tensors"
-        )
         kind = f" ({type(dict(paths.module.named_modules())[paths.current]).__name__})" if paths.current else ""
+        shapes = ", ".join(str(tuple(t.shape)) for t in tensors(paths.inputs[-1] if paths.inputs else ()))
+        got = f"inputs of shape {shapes}" if shapes else None
+        try:
+            reset(paths.module)
+            alone()
+        except Exception as own:
+            raise ForwardFailed(
+                f"the network's forward pass failed: {in_one_line(own)}",
+                where=f"{where}{kind}",
+                got=got,
+                expected="a module that runs on the example as it is given",
+                fix="it fails in the same way without truejoule: call it on the example yourself; check shapes, dtype and device",
+            ) from own
         raise InputError(
-            f"the network's forward pass failed: {type(error).__name__}: {error}",
+            f"the network runs by itself, but fails when {what_we_did}: {in_one_line(found)}",
             where=f"{where}{kind}",
-            got=f"inputs of shape {shapes}",
-            expected="a module that runs on the example as it is given",
-            fix="call the module on the example yourself first; check shapes, dtype and device",
-        ) from error
+            got=got,
+            expected="layers that can be watched and computed by somebody else",
+            fix="look for code that depends on the exact type, layout or memory of a layer's result",
+        ) from found

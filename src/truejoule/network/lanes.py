@@ -1,126 +1,108 @@
-"""Runs copies of a module on many scalar inputs at once, and finds where its answer changes."""
+"""A module as a function of many independent scalar sequences, and where its answer changes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from truejoule.network.recognise import first_tensor
-from truejoule.network.state import fresh_copy
+from truejoule.network.calling import Caller, NotElementwise
+from truejoule.network.forms import Form
 
 LANES = 2048
+ELEMENTS = 2**21  # of one trial: fewer lanes where many neurons have to be told apart
 
 
-class NotElementwise(Exception):  # noqa: N818 - internal signal, never leaves the room
-    """The module does not take a row of scalars, or answers with another shape."""
-
-
+@dataclass(frozen=True, slots=True)
 class Lanes:
-    """A module as a function of scalar sequences: every lane of a (1, P) tensor is an independent trial."""
+    """Trials of a module: ``lanes`` independent sequences for each of its different neurons."""
 
-    def __init__(self, module: nn.Module) -> None:
-        # One copy is kept clean, so that probing can never touch the user's module.
-        self._clean = fresh_copy(module)
-        for child in self._clean.modules():
-            if getattr(child, "step_mode", None) == "m":
-                child.step_mode = "s"  # type: ignore[assignment]
-        self._start: tuple[Any, ...] | None = None
+    caller: Caller
+    form: Form
+
+    @property
+    def neurons(self) -> int:
+        return self.form.different if self.form.samples is None else 1
 
     def run(self, x: Tensor) -> Tensor:
-        """Outputs over time for inputs (T, P); each run begins from the fresh state."""
-        module = fresh_copy(self._clean)
-        rows, state = [], self._first_state(module, x[:1])
-        if state is not None and self._needs_copy:
-            module = fresh_copy(self._clean)
-        with torch.no_grad():
-            for row in x.to(torch.float32):
-                spikes, state = self._call(module, row.unsqueeze(0).clone(), state)
-                if spikes.shape != (1, x.shape[1]):
-                    raise NotElementwise(f"answers {tuple(spikes.shape)} to {(1, x.shape[1])}")
-                rows.append(spikes[0].to(torch.float32))
-        return torch.stack(rows)
+        """Outputs over time for inputs (T, lanes, neurons), from the fresh state.
 
-    def _first_state(self, module: nn.Module, x: Tensor) -> tuple[Any, ...]:
-        """Which extra arguments the first call needs: none, ``None``s, or zeros (a membrane passed by hand)."""
-        self._needs_copy = self._start is None
-        if self._start is None:
-            problem: Exception = NotElementwise("no way to call it was found")
-            for state in ((), (None,), (torch.zeros_like(x),), (None, None), (torch.zeros_like(x),) * 2):
-                try:
-                    with torch.no_grad():
-                        output = fresh_copy(module)(x.clone(), *state)
-                    if first_tensor(output) is None:
-                        raise NotElementwise("answers no tensor")
-                    self._start = tuple(None if s is None else "zeros" for s in state)
-                    break
-                except NotElementwise:
-                    raise
-                except Exception as error:  # any failure of foreign code just means: not this way
-                    problem = error
-            else:
-                raise NotElementwise(f"{type(problem).__name__}: {problem}") from problem
-        return tuple(None if s is None else torch.zeros_like(x) for s in self._start)
+        Raises
+        ------
+        NotElementwise : if the module does not take so many steps, or answers something else.
+        """
+        steps, lanes, _ = x.shape
+        longest = self.form.steps
+        if longest is not None and steps > longest:
+            raise NotElementwise(f"it takes {longest} time steps and not {steps}")
+        if longest is not None and steps < longest:  # what comes later cannot change what was answered before
+            x = torch.cat([x, torch.zeros(longest - steps, *x.shape[1:], dtype=x.dtype)])
+        outputs = self.caller.answers(self.form.arrange(x))
+        return self.form.collect(outputs, len(x), lanes)[:steps]
 
-    def _call(self, module: nn.Module, x: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
-        try:
-            try:
-                output = module(x, *state)
-            except TypeError:
-                if not state:
-                    raise
-                output = module(x)  # keeps its own state although it also returns it
-        except Exception as error:  # any failure of foreign code
-            raise NotElementwise(f"{type(error).__name__}: {error}") from error
-        spikes = first_tensor(output)
-        assert spikes is not None
-        if isinstance(output, (tuple, list)) and len(output) > 1:
-            rest = output[1:]
-            return spikes, tuple(rest)
-        return spikes, ()
+    def last(self, *inputs: Tensor | float, later: int = 0) -> Tensor:
+        """Outputs (lanes, neurons) of the last step for inputs that are scalars or (lanes, neurons), then ``later`` zeros."""
+        given = [torch.as_tensor(x).to(self.precision) for x in (*inputs, *[0.0] * later)]
+        shape = torch.broadcast_shapes((1, self.neurons), *(x.shape for x in given))
+        return self.run(torch.stack([x.expand(shape) for x in given]))[-1]
 
-    def last(self, *inputs: Tensor | float) -> Tensor:
-        """Outputs of the last step for a sequence of inputs, each a scalar or one value per lane."""
-        width = max((t.numel() for t in inputs if isinstance(t, Tensor)), default=1)
-        rows = [t.flatten().expand(width) if isinstance(t, Tensor) else torch.full((width,), float(t)) for t in inputs]
-        return self.run(torch.stack([r.to(torch.float32) for r in rows]))[-1]
+    @property
+    def precision(self) -> torch.dtype:
+        return torch.float64 if self.caller.dtype == torch.float64 else torch.float32
 
 
-def onset(fires: Callable[[Tensor], Tensor], low: float, high: float) -> tuple[float, float] | None:
-    """Adjacent float32 numbers between which ``fires`` turns from false to true; ``None`` if it never does.
+def onset(
+    fires: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, precision: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
+    """Adjacent numbers between which ``fires`` turns from false to true, for each of many columns.
+
+    Parameters
+    ----------
+    fires : (lanes, columns) numbers → whether they fire.
+    low, high : (columns,) where to look.
+
+    Returns
+    -------
+    below, at : (columns,); NaN where nothing fires up to ``high``; equal where ``low`` fires already.
 
     Raises
     ------
     NotMonotone : when more input can mean fewer spikes.
     """
+    low, high = low.to(precision), high.to(precision)
+    lanes = max(min(LANES, ELEMENTS // len(low)), 16)
+    never = torch.zeros(len(low), dtype=torch.bool)
     first = True
     while True:
-        grid = torch.linspace(low, high, LANES, dtype=torch.float64).to(torch.float32).unique()
+        grid = low + (high - low) * torch.linspace(0, 1, lanes, dtype=torch.float64)[:, None]
+        grid = grid.to(precision)
         if first:
-            grid = torch.cat([grid, magnitudes(high), -magnitudes(-low)]).unique()
-            grid = grid[(grid >= low) & (grid <= high)]
+            grid = torch.cat([grid, magnitudes(high), -magnitudes(-low)]).clamp(low, high)
+        grid = torch.cat([low[None], grid, high[None]]).sort(0).values
         fired = fires(grid) > 0
-        if bool((fired[:-1] & ~fired[1:]).any()):
-            raise NotMonotone(float(grid[int((fired[:-1] & ~fired[1:]).nonzero()[0]) + 1]))
-        if not bool(fired.any()):
-            return None if first else (high, high)
-        index = int(fired.to(torch.int8).argmax())
-        if index == 0:
-            return (float(grid[0]), float(grid[0]))
-        below, above = float(grid[index - 1]), float(grid[index])
-        if float(torch.nextafter(torch.tensor(below), torch.tensor(float("inf")))) >= above:
-            return below, above
-        low, high, first = below, above, False
+        fewer = fired[:-1] & ~fired[1:] & ~never
+        if bool(fewer.any()):
+            raise NotMonotone(float(grid[1:][fewer][0]))
+        if first:
+            never = ~fired.any(0)
+        index = fired.to(torch.int8).argmax(0)
+        start = (index == 0) & ~never
+        columns = torch.arange(len(low))
+        at = torch.where(never, high, grid[index, columns])
+        below = torch.where(start | never, at, grid[(index - 1).clamp(min=0), columns])
+        if bool((start | never | (torch.nextafter(below, torch.full_like(below, float("inf"))) >= at)).all()):
+            nothing = torch.full_like(at, float("nan"))
+            return torch.where(never, nothing, below), torch.where(never, nothing, at)
+        low, high, first = below, at, False
 
 
 class NotMonotone(Exception):  # noqa: N818 - internal signal
     """A larger input gave fewer spikes."""
 
 
-def magnitudes(top: float) -> Tensor:
-    """Geometric grid from tiny to ``top``, so that small thresholds are resolved as well as large ones."""
-    if top <= 0:
-        return torch.zeros(0)
-    return torch.logspace(-6, torch.log10(torch.tensor(top)).item(), 400, dtype=torch.float64).to(torch.float32)
+def magnitudes(top: Tensor) -> Tensor:
+    """(lanes, columns): from tiny to ``top``, so that small thresholds are resolved as well as large ones."""
+    share = torch.logspace(-10, 0, 300, dtype=torch.float64)[:, None]
+    return (share * top.clamp(min=0)).to(top.dtype)

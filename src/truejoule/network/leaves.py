@@ -12,26 +12,50 @@ from torch.overrides import TorchFunctionMode
 
 from truejoule.errors import InputError
 from truejoule.network.activations import activation
+from truejoule.network.calling import own_dtype
 from truejoule.network.execution import Leaf
+from truejoule.network.forms import Form
 from truejoule.network.interpret import Paths, guarded
 from truejoule.network.predict import predict
-from truejoule.network.probe import UnknownNeuron, probe
+from truejoule.network.probe import Probed, UnknownNeuron, examine
 from truejoule.network.recognise import first_tensor, recognise
 from truejoule.network.state import fresh_copy
 from truejoule.network.timing import Layout
 from truejoule.workload import Neuron, NotUnderstood
+from truejoule.workload.neuron import values
 
 _INSIDE = ("conv", "linear", "norm", "max_pool", "avg_pool", "host")
 
 
+READ_OUT = "membrane read-out"
+
+
 @dataclass(slots=True)
 class Leaves:
-    """Leaf modules by path, the neurons among them, and what could not be understood."""
+    """Leaf modules by path, the neurons among them, and what could not be understood.
+
+    Attributes
+    ----------
+    forms : per path of a neuron or read-out, how it takes time.
+    """
 
     kinds: dict[str, Leaf] = field(default_factory=dict)
     neurons: dict[str, Neuron] = field(default_factory=dict)
+    forms: dict[str, Form] = field(default_factory=dict)
     refused: list[NotUnderstood] = field(default_factory=list)
-    multi_step: bool = False
+
+    @property
+    def time_axes(self) -> dict[str, int]:
+        """Paths of neurons that take a whole sequence in one call → which axis of their input is time.
+
+        0: (T, N, ...), 1: (N, T, ...). For inputs (T·N, ...) that they take apart themselves 0 is time-major and 1 sample-major.
+        """
+        return {path: form.time for path, form in self.forms.items() if form.time is not None}
+
+    @property
+    def flat(self) -> frozenset[str]:
+        """The paths among ``time_axes`` whose input has time and samples in one axis."""
+        return frozenset(path for path, form in self.forms.items() if form.flat)
 
 
 def find_leaves(
@@ -39,73 +63,111 @@ def find_leaves(
 ) -> Leaves:
     """Run once to see which modules keep the shape and hold no layer with weights; ``restart``, then probe those."""
     scout = _Scout(module)
-    with guarded(scout.paths, (x,)), scout.paths.follow(scout.enter, scout.leave), scout:
-        (forward or module)(x)
+    call = forward or module
+    with (
+        guarded(scout.paths, lambda: call(x.clone()), "it is watched"),
+        scout.paths.follow(scout.enter, scout.leave),
+        scout,
+    ):
+        call(x.clone())
     restart()
-    found = Leaves()
-    done: set[str] = set()
-    for path in sorted(scout.candidates.keys() - scout.busy, key=lambda p: p.count(".")):
-        if any(path.startswith(above + ".") for above in done):
-            continue
-        if _classify(module, path, scout, found):
+    search = _Search(module, {path: shape for path, shape in scout.candidates.items() if path not in scout.busy})
+    found, done = Leaves(), set[str]()
+    for path in sorted(search.candidates, key=lambda p: p.count(".")):
+        if not any(path.startswith(above + ".") for above in done) and search.settle(path, found):
             done.add(path)
     return found
 
 
-def _classify(root: nn.Module, path: str, scout: _Scout, found: Leaves) -> bool:
-    """Whether a module is settled; if not, its children are looked at."""
-    module = root.get_submodule(path)
-    inside = [p for p in scout.candidates.keys() - scout.busy if p.startswith(path + ".")]
-    neurons = sum(_is_neuron(root.get_submodule(p)) for p in inside)
-    if neurons > 1:
-        return False  # a container of neurons, even if together they happen to behave like one
-    try:
-        neuron = probe(module, where=path)
-    except UnknownNeuron as error:
-        if neurons:
+@dataclass(slots=True)
+class _Search:
+    """Candidates with the shapes of their inputs, each probed at most once."""
+
+    root: nn.Module
+    candidates: dict[str, tuple[int, ...]]
+    seen: dict[str, Probed | UnknownNeuron | None] = field(default_factory=dict)
+
+    def probed(self, path: str) -> Probed | UnknownNeuron | None:
+        if path not in self.seen:
+            try:
+                module = self.root.get_submodule(path)
+                self.seen[path] = examine(module, where=path, shape=self.candidates[path])
+            except UnknownNeuron as error:
+                self.seen[path] = error
+        return self.seen[path]
+
+    def settle(self, path: str, found: Leaves) -> bool:
+        """Whether a module is settled; if not, its children are looked at."""
+        module = self.root.get_submodule(path)
+        inside = [p for p in self.candidates if p.startswith(path + ".")]
+        probed = [self.probed(p) for p in inside]
+        neurons = sum(isinstance(p, Probed) for p in probed)
+        if neurons > 1:
+            return False  # a container of neurons, even if together they happen to behave like one
+        mine = self.probed(path)
+        if isinstance(mine, UnknownNeuron):
+            if neurons or any(isinstance(p, UnknownNeuron) for p in probed):
+                return False
+            found.kinds[path] = Leaf("host", type(module).__name__)
+            found.refused.append(NotUnderstood(path, type(module).__name__, mine.reason))
+            return True
+        if mine is not None:
+            found.forms[path] = mine.form
+            found.kinds[path] = Leaf("host", READ_OUT) if mine.neuron is None else Leaf("neuron")
+            if mine.neuron is not None:
+                found.neurons[path] = mine.neuron
+            return True
+        kind = activation(module, self.candidates[path])
+        if kind is None:
             return False
-        found.kinds[path] = Leaf("host", type(module).__name__)
-        found.refused.append(NotUnderstood(path, type(module).__name__, error.reason))
+        found.kinds[path] = kind
         return True
-    if neuron is not None:
-        found.kinds[path], found.neurons[path] = Leaf("neuron"), neuron
-        found.multi_step |= getattr(module, "step_mode", "s") == "m"
-        return True
-    kind = activation(module, scout.candidates[path])
-    if kind is None:
-        return False
-    found.kinds[path] = kind
-    return True
-
-
-def _is_neuron(module: nn.Module) -> bool:
-    try:
-        return probe(module) is not None
-    except UnknownNeuron:
-        return False
 
 
 def check_time(
-    module: nn.Module, where: str, neuron: Neuron, shape: tuple[int, ...], layout: Layout, axis: int | None
+    module: nn.Module,
+    where: str,
+    neuron: Neuron,
+    form: Form,
+    shape: tuple[int, ...],
+    layout: Layout,
+    sample_first: bool,
 ) -> None:
-    """A neuron that gets several time steps in one call must loop over them, and not take them for samples.
+    """A neuron must take time as its layer does: several steps in one call along the axis that holds them, else one step per call.
 
     Raises
     ------
-    InputError : if its spikes are not those of its record along the time axis.
+    InputError : if it takes time steps for samples or samples for time steps: its spikes are not those of its record.
     """
-    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 0.8 * neuron.threshold / neuron.gain
+    if layout.per_call == 1 and form.time is None:
+        return
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    x = x * 0.8 * max(values(neuron.threshold)) / max(values(neuron.gain))
     with torch.no_grad():
-        got = first_tensor(fresh_copy(module)(x))
-    want, _ = predict(neuron, layout.split(x, axis == 1))
-    if got is None or got.shape != x.shape or float((layout.split(got, axis == 1) != want).double().mean()) > 1e-3:
+        got = first_tensor(fresh_copy(module)(x.to(own_dtype(module))))
+    want, _ = predict(neuron, layout.split(x, sample_first))
+    apart = (
+        torch.ones(1)
+        if got is None or got.shape != x.shape
+        else (layout.split(got.double(), sample_first) - want).abs()
+    )
+    if float((apart > 1e-3 * min(values(neuron.height))).double().mean()) > 1e-3:
+        steps = f"{layout.per_call} steps" if layout.per_call > 1 else "one step"
         raise InputError(
-            "a neuron that takes time steps for samples",
+            "a neuron that takes time steps for samples, or samples for time steps",
             where=where,
-            got=f"input of shape {tuple(shape)}, {layout.per_call} steps in one call",
-            expected="a neuron that loops over its time axis, or one call per time step",
-            fix="use the multi-step mode of the neuron, or give time_axis= and time_steps= for a one-step network",
+            got=f"input of shape {tuple(shape)} with {steps} in one call; the neuron takes {_taken(form)}",
+            expected="a neuron that loops over the time axis of its input, or one call per time step",
+            fix="use the multi-step mode of the neuron, or give time_axis= and time_steps=",
         )
+
+
+def _taken(form: Form) -> str:
+    if form.time is None:
+        return "one time step per call"
+    if form.flat:
+        return f"{'(T·N, ...)' if form.time == 0 else '(N·T, ...)'}" + (f" with T = {form.steps}" if form.steps else "")
+    return "(T, N, ...)" if form.time == 0 else "(N, T, ...)"
 
 
 class _Scout(TorchFunctionMode):

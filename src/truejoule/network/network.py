@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,6 +35,7 @@ class Network:
     names : how layers are recognised again in a later run.
     codes : per layer, the integer code of its inputs.
     start : state of neurons that have no reset method of their own, as they were when the network was read.
+    notes : what the user should know about how it was read.
     settled : whether codes were taken from calibration samples (``calibrated``) rather than from the example alone.
     """
 
@@ -45,6 +47,7 @@ class Network:
     codes: Mapping[str, InputCode]
     start: State
     settled: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def time_steps(self) -> int:
@@ -62,11 +65,11 @@ class Network:
 
     def split(self, name: str, x: Tensor) -> Tensor:
         """Input or output of one call of a layer as ``(steps, N, ...)``."""
-        return self.timing.layouts[name].split(x, self.timing.time_axis == 1)
+        return self.timing.layouts[name].split(x, self.timing.sample_first)
 
     def join(self, name: str, x: Tensor) -> Tensor:
         """The inverse of ``split``."""
-        return self.timing.layouts[name].join(x, self.timing.time_axis == 1)
+        return self.timing.layouts[name].join(x, self.timing.sample_first)
 
     def run(
         self,
@@ -87,8 +90,8 @@ class Network:
 
         Returns
         -------
-        What the module returns. A module that computes one time step per call is called T times; then the mean over
-        time of its first output.
+        What the module returns. A module that computes one time step per call is called T times; then the list of
+        what it returned.
         """
         target = module if module is not None else self.module
         check_input(x, self.example, self.timing.time_axis)
@@ -97,7 +100,7 @@ class Network:
             try:
                 return interpret(
                     target,
-                    (x,),
+                    (x.clone(),),  # some networks change their input in place
                     on_call,
                     names=self.names,
                     on_layer=on_layer,
@@ -122,7 +125,7 @@ class Network:
     def recorder(self) -> ActivityRecorder:
         """A fresh recorder of activity; its ``on_layer`` goes into ``run``."""
         layers = {layer.name: layer for layer in self.workload.layers}
-        return ActivityRecorder(layers, self.timing.layouts, self.codes, self.timing.time_axis == 1)
+        return ActivityRecorder(layers, self.timing.layouts, self.codes, self.timing.sample_first)
 
     def weights(self) -> dict[str, Tensor]:
         """Effective weights of every layer, as the module passes them: quantised, normalised or binarised if it does so."""
@@ -180,9 +183,9 @@ def drift(network: Network) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             plain = (
-                network.module(network.example)
+                network.module(network.example.clone())
                 if not network.timing.outer
-                else stepper(network.module, network.timing)(network.example)
+                else stepper(network.module, network.timing)(network.example.clone())
             )
         network.restart(network.module)
     with torch.random.fork_rng(devices=[]):
@@ -216,28 +219,30 @@ def same_outputs(first: Any, second: Any, who: str, tolerance: float = 0.0) -> N
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients; training flags come back as they were."""
+    """Eval mode without gradients and without compiled code; training flags come back as they were."""
     flags = {m: m.training for m in module.modules()}
     module.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _eager():
             yield
     finally:
         for m, flag in flags.items():
             m.training = flag
 
 
-def stepper(module: nn.Module, timing: Timing) -> Any:
-    """A function that calls a one-step module T times and averages its first output over time."""
+def _eager() -> AbstractContextManager[Any]:
+    """Compiled modules run as they were written: compiled code shows no layers and rounds differently."""
+    compiler_in_use = "torch._dynamo" in sys.modules  # importing it takes seconds
+    return torch.compiler.set_stance("force_eager") if compiler_in_use else nullcontext()
 
-    def run(x: Tensor) -> Tensor:
-        total: Tensor | None = None
-        for step in range(timing.steps):
-            result = first_tensor(module(x if timing.time_axis is None else x.select(timing.time_axis, step)))
-            assert result is not None
-            total = result if total is None else total + result
-        assert total is not None
-        return total / timing.steps
+
+def stepper(module: nn.Module, timing: Timing) -> Any:
+    """A function that calls a one-step module T times and lists what it returned."""
+
+    def run(x: Tensor) -> list[Any]:
+        return [
+            module(x if timing.time_axis is None else x.select(timing.time_axis, step)) for step in range(timing.steps)
+        ]
 
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,20 +11,22 @@ import torch
 from torch import Tensor, nn
 
 from truejoule.errors import InputError
-from truejoule.network.checks import check_arguments, check_executions, check_finite
+from truejoule.network.checks import check_arguments, check_executions, check_finite, check_places
 from truejoule.network.execution import INPUT, Execution, Trace
-from truejoule.network.interpret import named_tensors
+from truejoule.network.functional import find_functional
+from truejoule.network.interpret import ForwardFailed, Names, interpret, named_tensors
 from truejoule.network.leaves import Leaves, check_time, find_leaves
 from truejoule.network.network import Network, evaluating, same_outputs, stepper
 from truejoule.network.precision import weight_precision
 from truejoule.network.provenance import clear
 from truejoule.network.recognise import FINAL_ONLY
+from truejoule.network.resized import Resized, Size, Sizes
 from truejoule.network.standing import Watch
 from truejoule.network.state import METHODS, State, reset
 from truejoule.network.timing import Layout, Timing, infer, sample_shape
 from truejoule.network.trace import trace
 from truejoule.network.widths import Watched, with_codes
-from truejoule.workload import Edge, Layer, NotUnderstood, Workload
+from truejoule.workload import Edge, Layer, Neuron, NotUnderstood, Workload
 from truejoule.workload.standing import with_standing
 
 
@@ -67,6 +70,7 @@ def read(
 ) -> Network:
     """As ``observe``, but the network itself, which can be run and measured; arguments and errors as there."""
     check_arguments(module, example, time_steps, time_axis)
+    module = getattr(module, "_orig_mod", module)  # inside a module that torch.compile made
     memory = State.of(module)
     reset(module)
     try:
@@ -102,7 +106,7 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
     restart()
     leaves, seen, timing = _explore(module, example, time_steps, time_axis, restart)
     layers = _layers(seen, leaves, timing)
-    edges = _edges(seen.executions)
+    edges = _edges(seen.executions, timing.steps)
     refused = (*leaves.refused, *seen.refused, *_softmax_in_the_middle(layers, edges))
     workload = Workload(
         title,
@@ -117,9 +121,11 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
         for path in leaves.neurons
         if not any(callable(getattr(module.get_submodule(path), m, None)) for m in METHODS)
     )
+    if seen.neurons:
+        without_reset |= fresh.differing(State.of(module))  # where a membrane without a module is kept
     restart()
     network = Network(module, example, workload, timing, seen.names, {}, State.of(module, without_reset))
-    watch, widths = Watch(timing.layouts, timing.time_axis == 1), Watched(workload)
+    watch, widths = Watch(timing.layouts, timing.sample_first), Watched(workload)
 
     def look(name: str, step: int, steps: int, input: Tensor, output: Tensor) -> None:
         watch.on_layer(name, step, steps, input, output)
@@ -140,15 +146,26 @@ def _explore(
         restart()
         leaves = find_leaves(module, example, restart, forward)
         restart()
-        seen = trace(module, example, leaves.kinds, forward=forward)
+        functional = find_functional(module, example, leaves.kinds, forward)
+        restart()
+        seen = trace(module, example, leaves.kinds, forward=forward, functional=functional)
         _require_layers(seen.executions, module)
+        check_places(seen.executions)
         told = time_steps is not None or time_axis is not None
-        timing = infer(seen.executions, example, steps, time_axis, leaves.multi_step, forward is not None, told)
-        for execution in seen.executions:
+        spiking = [e for e in seen.executions if e.op == "neuron" and e.path in leaves.forms]
+
+        def sizes(x: Tensor) -> Sizes:
+            restart()
+            return _sizes(module, x, seen.names, forward)
+
+        resized = Resized(example, sizes)
+        timing = infer(seen.executions, example, steps, time_axis, leaves.forms, resized, forward is not None, told)
+        for execution in spiking:
             layout = timing.layouts[execution.name]
-            if execution.op == "neuron" and layout.per_call > 1:
-                neuron, cell = leaves.neurons[execution.name], module.get_submodule(execution.path)
-                check_time(cell, execution.name, neuron, execution.input_shape, layout, timing.time_axis)
+            if execution.index == 0:
+                neuron, form = leaves.neurons[execution.path], leaves.forms[execution.path]
+                cell, shape = module.get_submodule(execution.path), execution.input_shape
+                check_time(cell, execution.name, neuron, form, shape, layout, timing.sample_first)
         return leaves, seen, timing
 
     try:
@@ -162,11 +179,30 @@ def _explore(
                 got=time_steps,
                 expected=f"{timing.steps}, as seen in the forward pass",
             )
-    except InputError:
+    except InputError as error:
         if time_axis is None or time_steps == 1:
             raise  # otherwise it may be a module that takes one step of the example
+        whole = error
+    else:
+        whole = None
     steps = int(example.shape[time_axis]) if time_axis is not None else int(time_steps or 1)
-    return attempt(stepper(module, Timing(0, steps, time_axis, {}, True)), steps)
+    try:
+        return attempt(stepper(module, Timing(0, steps, time_axis, {}, True)), steps)
+    except ForwardFailed:
+        if whole is not None and not isinstance(whole, ForwardFailed):
+            raise whole from None  # it takes the whole example, and only that
+        raise
+
+
+def _sizes(module: nn.Module, x: Tensor, names: Names, forward: Callable[[Tensor], Any] | None) -> Sizes:
+    found: dict[str, Size] = {}
+
+    def look(name: str, step: int, steps: int, input: Tensor, output: Tensor) -> None:
+        shape = found[name].shape if name in found else tuple(input.shape)
+        found[name] = Size(step + 1, shape)
+
+    interpret(module, (x.clone(),), names=names, on_layer=look, forward=forward)
+    return found
 
 
 def _require_layers(executions: Sequence[Execution], module: nn.Module) -> None:
@@ -186,10 +222,13 @@ def _layers(seen: Trace, leaves: Leaves, timing: Timing) -> list[Layer]:
         by_name.setdefault(execution.name, []).append(execution)
     for name, executions in by_name.items():
         check_executions(name, executions)
-    return [_layer(executions[0], timing.layouts[name], leaves) for name, executions in by_name.items()]
+    neurons = {name: leaves.neurons.get(executions[0].path) for name, executions in by_name.items()} | dict(
+        seen.neurons
+    )
+    return [_layer(executions[0], timing.layouts[name], neurons[name]) for name, executions in by_name.items()]
 
 
-def _layer(first: Execution, layout: Layout, leaves: Leaves) -> Layer:
+def _layer(first: Execution, layout: Layout, neuron: Neuron | None) -> Layer:
     op, operation = first.op, first.operation
     input_shape, output_shape = (
         sample_shape(op, first.input_shape, layout),
@@ -201,11 +240,13 @@ def _layer(first: Execution, layout: Layout, leaves: Leaves) -> Layer:
         input_shape=input_shape,
         output_shape=output_shape,
         steps=layout.steps,
-        neuron=leaves.neurons.get(first.name),
+        neuron=neuron if op == "neuron" else None,
         note=first.note,
     )
     if operation is None:
         return layer
+    for values in operation.statistics:
+        check_finite(values, first.name, "statistics or scales of a norm")
     layer = replace(
         layer,
         kernel=operation.kernel,
@@ -219,30 +260,43 @@ def _layer(first: Execution, layout: Layout, leaves: Leaves) -> Layer:
         return layer
     assert operation.weight is not None
     check_finite(operation.weight, first.name)
+    if isinstance(operation.bias, Tensor):
+        check_finite(operation.bias, first.name, "biases")
     bits, levels = weight_precision(operation.weight)
     return replace(layer, weight_bits=bits, weight_levels=levels)
 
 
-def _edges(executions: Sequence[Execution]) -> list[Edge]:
-    order: dict[str, int] = {}
-    for execution in executions:
-        order.setdefault(execution.name, len(order))
-    counts: dict[str, int] = {}
-    for execution in executions:
-        counts[execution.name] = counts.get(execution.name, 0) + 1
+def _edges(executions: Sequence[Execution], time_steps: int) -> list[Edge]:
+    """Edges between layers; recurrent where a layer never sees another's value of the same time step."""
+    step = _steps(executions, time_steps)
     lagging: dict[tuple[str, str], bool] = {}
     for execution in executions:
+        now = step[execution.name, execution.index]
         for sources in execution.sources:
             for source, index in sources.items():
-                looped = source != INPUT and counts[source] > 1 and counts[execution.name] > 1
-                late = looped and index < execution.index - (counts[execution.name] < counts[source])
+                late = source != INPUT and step[source, index] < now
                 key = (source, execution.name)
                 lagging[key] = lagging.get(key, True) and late
-    return [
-        Edge(source, target, recurrent)
-        for (source, target), recurrent in lagging.items()
-        if source == INPUT or source in order
-    ]
+    return [Edge(source, target, recurrent) for (source, target), recurrent in lagging.items()]
+
+
+def _steps(executions: Sequence[Execution], time_steps: int) -> dict[tuple[str, int], int]:
+    """The time step of every execution. Layers that run in every step tell their own; others (one norm per step, a layer that is left
+    out in the first step, a layer in front of the loop) belong to the first step that needs them."""
+    counts = Counter(execution.name for execution in executions)
+    known = {(e.name, e.index): e.index for e in executions if counts[e.name] == time_steps}
+    needed: dict[tuple[str, int], int] = {}
+    for execution in reversed(executions):
+        key = (execution.name, execution.index)
+        if key not in known and key in needed:
+            known[key] = needed[key]
+        if key in known:
+            for source in (item for sources in execution.sources for item in sources.items()):
+                needed[source] = min(needed.get(source, time_steps), known[key])
+    for execution in executions:  # what only the end of the run needs
+        before = [known[item] for sources in execution.sources for item in sources.items() if item[0] != INPUT]
+        known.setdefault((execution.name, execution.index), max(before, default=0))
+    return known
 
 
 def _softmax_in_the_middle(layers: Sequence[Layer], edges: Sequence[Edge]) -> list[NotUnderstood]:

@@ -242,5 +242,4 @@ def _precision(codes: Tensor) -> tuple[int, Levels]:
     if _odd(codes):
         bits = max(high, -low).bit_length()
         return bits, "binary" if bits == 1 else "mid_rise"
-    return max(two_complement_bits(low, high), 2), "signed"
-
+    return max(two_complement_bits(min(low, -1), high), 2), "signed"

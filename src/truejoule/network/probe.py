@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from truejoule.errors import InputError
-from truejoule.network.constants import equality, gain_of, round_to, threshold_attribute
-from truejoule.network.lanes import Lanes, NotElementwise, NotMonotone, onset
-from truejoule.network.predict import predict
-from truejoule.network.state import METHODS
+from truejoule.network.calling import Caller, NotElementwise, own_dtype
+from truejoule.network.constants import exact
+from truejoule.network.fitting import Odd, Silent, firing, records
+from truejoule.network.forms import Form, find_form
+from truejoule.network.lanes import Lanes, NotMonotone
+from truejoule.network.state import METHODS, fresh_copy
+from truejoule.network.verify import disagreement
 from truejoule.workload import Neuron
 
-LARGEST = 1e4
-CLOSE = 2e-5  # relative distance from the threshold within which float32 rounding may decide
+LOW_PRECISION = (torch.float16, torch.bfloat16)
 
 
 class UnknownNeuron(InputError):  # noqa: N818 - reads as what it is
@@ -33,191 +34,94 @@ class UnknownNeuron(InputError):  # noqa: N818 - reads as what it is
         )
 
 
-def probe(module: nn.Module, *, where: str = "") -> Neuron | None:
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What was found about a module: its semantics (``None`` for a read-out, which never fires), and how it takes time."""
+
+    neuron: Neuron | None
+    form: Form
+
+
+def probe(module: nn.Module, *, where: str = "", shape: tuple[int, ...] | None = None) -> Neuron | None:
     """Semantics of one neuron module, verified on random inputs.
 
     Parameters
     ----------
-    module : answers ``module(x)`` or ``module(x, *state)`` with spikes, or (spikes, *state). Copied, never touched.
+    module : answers ``module(x)`` or ``module(x, *state)`` with spikes, or (spikes, *state), one time step per call or a whole sequence in
+        one call. Copied, never touched.
     where : module path for messages.
+    shape : of a real input; without it only inputs of two axes and those that its constants suggest are tried.
 
     Returns
     -------
-    Neuron, or ``None`` for a module that keeps no state or is not elementwise. From spikes alone only threshold / gain
-    can be known; an attribute such as ``v_threshold`` or ``threshold`` fixes the scale, else gain is 1.
+    Neuron, or ``None`` for a module that keeps no state, never fires, or is not elementwise. From spikes alone only threshold / gain can be
+    known; an attribute such as ``v_threshold`` or ``threshold`` fixes the scale, else gain is 1.
 
     Raises
     ------
     UnknownNeuron : the module keeps state and spikes, but no record predicts its spikes.
     """
+    found = examine(module, where=where, shape=shape)
+    return None if found is None else found.neuron
+
+
+def examine(module: nn.Module, *, where: str = "", shape: tuple[int, ...] | None = None) -> Probed | None:
+    """As ``probe``, with how the module takes time; a read-out (a membrane that never fires) has no ``neuron``."""
     where = where or type(module).__name__
+    dtype = own_dtype(module)
     try:
-        lanes = Lanes(module)
-        if not _remembers(lanes):
+        measured = fresh_copy(module).float() if dtype in LOW_PRECISION else module
+        caller = Caller(measured)
+        form = find_form(measured, shape, caller)
+        if form is None:
             return None
-        differing = _differing_constants(module)
-        if differing:
-            raise UnknownNeuron(f"{differing} differs from neuron to neuron; one record cannot hold it", where)
-        return _measure(lanes, module, where)
+        lanes = Lanes(caller, form)
+        neuron = _measure(lanes, module, where)
+        if neuron is not None and dtype in LOW_PRECISION:
+            _check_own_dtype(neuron, module, dtype, form, where)
+        return Probed(neuron, form)
     except NotElementwise as error:
         if not _keeps_state(module):
             return None
-        constants = _differing_constants(module)
-        reason = (
-            f"{constants} has one value per channel; one record cannot hold it"
-            if constants
-            else f"it cannot be tried on rows of scalars ({error})"
-        )
-        raise UnknownNeuron(reason, where) from error
+        raise UnknownNeuron(f"it cannot be tried on independent inputs ({error})", where) from error
     except NotMonotone as error:
         raise UnknownNeuron(f"a larger input gives fewer spikes (around {error.args[0]:g})", where) from error
 
 
-def elementwise(module: nn.Module, x: Tensor) -> Tensor | None:
-    """Answer of a stateless module to a row of scalars, shape (P,); ``None`` if it does not take one."""
+def measured(lanes: Lanes, constants: nn.Module, where: str) -> Neuron | None:
+    """As ``probe``, for what is known to remember and is not a module; ``constants`` holds its numbers as attributes."""
     try:
-        return Lanes(module).run(x.unsqueeze(0))[0]
-    except (NotElementwise, RuntimeError, TypeError):
-        return None
+        return _measure(lanes, constants, where)
+    except NotMonotone as error:
+        raise UnknownNeuron(f"a larger input gives fewer spikes (around {error.args[0]:g})", where) from error
 
 
-def _remembers(lanes: Lanes) -> bool:
-    """Whether the first input changes the second answer."""
-    x = torch.cat([-_sizes(), torch.zeros(1), _sizes()])
-    alone, outputs = lanes.last(x), [lanes.last(a, x) for a in (0.0, 0.3, 0.9, 1.7, 30.0, -0.9)]
-    again = lanes.last(x)
-    if not torch.equal(alone, again):
-        return False  # random: an encoder, not a neuron
-    if any(not torch.equal(alone, o) for o in outputs):
-        return True
+def _measure(lanes: Lanes, module: nn.Module, where: str) -> Neuron | None:
     try:
-        found = onset(lambda x: lanes.last(x), -LARGEST, LARGEST)
-    except NotMonotone:
-        return False
-    if found is None or found[1] <= 0:
-        return False
-    # A short memory shows only close to the threshold.
-    near = found[1] * torch.linspace(0.5, 1.5, 1001)
-    return any(not torch.equal(lanes.last(near), lanes.last(a * found[1], near)) for a in (0.95, 1.5, 3.0, -1.0))
+        found = firing(lanes)
+        first = ""
+        for neuron in records(found, module):
+            problem = disagreement(neuron, lanes, found.at, exact=exact(module))
+            if not problem:
+                return neuron
+            first = first or f"nearest record is {neuron.describe()}, but {problem}"
+    except Silent:
+        raise UnknownNeuron("no spike for any single input up to 1e4", where) from None
+    except Odd as error:
+        raise UnknownNeuron(str(error), where) from error
+    raise UnknownNeuron(first or "what a spike leaves behind fits no reset", where)
 
 
-def _sizes() -> Tensor:
-    return torch.cat([torch.logspace(-3, 3, 300), torch.linspace(0.01, 4, 300)])
-
-
-def _measure(lanes: Lanes, module: nn.Module, where: str) -> Neuron:
-    answers = lanes.last(torch.cat([torch.linspace(-4, 4, 801), torch.logspace(-3, 4, 500)]))
-    odd = answers[(answers < 0) | (answers != answers.round())]
-    if odd.numel():
-        raise UnknownNeuron(f"outputs that are not spike counts, for example {float(odd[0]):g}", where)
-    found = onset(lambda x: lanes.last(x), -LARGEST, LARGEST)
-    if found is None:
-        raise UnknownNeuron(f"no spike for any single input up to {LARGEST:g}", where)
-    below, at = found
-    if below == at or at <= 0:
-        raise UnknownNeuron("it fires without input", where)
-
-    def carried(*before: float) -> float | None:
-        """What an earlier input adds to the second step, in units of the input; ``None`` if nothing makes it fire."""
-        reach = onset(
-            lambda x: lanes.last(*before, x), -8 * at * (1 + abs(before[0]) / at), 40 * at * (1 + abs(before[0]) / at)
-        )
-        return None if reach is None else at - reach[1]
-
-    quiet = carried(0.9 * at)
-    if quiet is None:
-        raise UnknownNeuron("after a small input nothing makes it fire", where)
-    decay = round_to(quiet / (0.9 * at), module, low=0.0, high=1.0, scale=1.0)
-    if not -1e-6 <= quiet / (0.9 * at) <= 1 + 1e-6:
-        raise UnknownNeuron(f"a state that grows: the share kept per step is {quiet / (0.9 * at):.6g}", where)
-    threshold = threshold_attribute(module)
-    gain, threshold = gain_of(module, at, below, threshold)
-    scale = threshold / at if threshold is not None else 1.0
-    level = threshold if threshold is not None else at
-    neuron = Neuron(
-        threshold=level, decay=decay, gain=gain, reset="none", fires_at_equality=equality(below, at, level, gain)
-    )
-    neuron = replace(neuron, max_spikes=_most_spikes(lanes, at), lower_bound=_lower_bound(carried, at, decay, scale))
-    neuron = _with_reset(neuron, carried, at, scale, module)
-    _verify(neuron, lanes, where, at)
-    return neuron
-
-
-def _most_spikes(lanes: Lanes, at: float) -> int:
-    counts = lanes.last(at * torch.cat([torch.arange(1, 65) + 0.5, torch.tensor([1e3, 1e4])]))
-    return max(1, int(counts.max()))
-
-
-def _lower_bound(carried: object, at: float, decay: float, scale: float) -> float:
-    """A state that negative inputs cannot push below some value."""
-    if decay == 0:
-        return -math.inf
-    one, two = carried(-2.0 * at), carried(-6.0 * at)  # type: ignore[operator]
-    if one is None or two is None or two < -6.0 * at * decay * (1 - 1e-3) or decay <= 0:
-        return -math.inf
-    if abs(two + 6.0 * at * decay) < 1e-3 * at:
-        return -math.inf
-    bound = two / decay * scale
-    return float(f"{bound:.5g}") + 0.0
-
-
-def _with_reset(neuron: Neuron, carried: object, at: float, scale: float, module: nn.Module) -> Neuron:
-    """Reset from the state carried over a spike, as an affine function ``p * x0 + q`` of the first input."""
-    size = [1.25, 1.5, 1.75]
-    kept = [carried(s * at) for s in size]  # type: ignore[operator]
-    if all(k is None for k in kept):
-        return replace(neuron, reset="value", reset_delay=1)
-    if any(k is None for k in kept):
-        return neuron
-    known = [float(k) for k in kept if k is not None]
-    p = (known[2] - known[0]) / (0.5 * at)
-    q = known[0] - p * 1.25 * at
-    decay = neuron.decay
-    options: list[tuple[float, float, Neuron]] = [
-        (decay, -decay * at, replace(neuron, reset="subtract")),
-        (decay, -at, replace(neuron, reset="subtract", reset_delay=1)),
-        (decay, 0.0, neuron),
-    ]
-    best = min(options, key=lambda o: abs(p - o[0]) * at + abs(q - o[1]))
-    if abs(p - best[0]) < 1e-4 and abs(q - best[1]) < 1e-4 * at:
-        return best[2]
-    if abs(p) < 1e-4:
-        value = q / decay * scale if decay else 0.0
-        return replace(
-            neuron,
-            reset="value",
-            reset_value=round_to(value, module, low=-math.inf, high=math.inf, scale=neuron.threshold),
-        )
-    return neuron  # verification will say what is wrong
-
-
-def _verify(neuron: Neuron, lanes: Lanes, where: str, at: float) -> None:
-    """Random inputs over 50 steps: the record must predict every spike that rounding cannot decide."""
-    generator = torch.Generator().manual_seed(0)
-    steps, width = 50, 384
-    scales = torch.tensor([0.3, 0.7, 1.5, 4.0]).repeat(width // 8)
-    smooth = torch.randn(steps, width // 2, generator=generator) * scales * at + 0.2 * at
-    lattice = torch.randint(-3, 9, (steps, width // 2), generator=generator) * (at / 4)
-    x = torch.cat([smooth, lattice], 1).to(torch.float32)
-    got = lanes.run(x).to(torch.float64)
-    spikes, membrane = predict(neuron, x)
-    level = neuron.threshold
-    nearest = torch.round(membrane / level).clamp(1, neuron.max_spikes) * level
-    scale = (membrane.abs() + level).cummax(0).values
-    tight = (membrane - nearest).abs() <= CLOSE * scale
-    wrong = got != spikes
-    excused = (tight.to(torch.int8).cummax(0).values > 0) & wrong
-    # A lane that passed a knife-edge may go another way from there on; but such lanes must stay the exception.
-    hard = wrong & ~excused
-    if bool(hard.any()):
-        step = int(hard.any(1).to(torch.int8).argmax())
-        lane = int(hard[step].to(torch.int8).argmax())
-        raise UnknownNeuron(
-            f"nearest record is {neuron.describe()}, but at step {step} it predicts {spikes[step, lane]:g} "
-            f"and the module gives {got[step, lane]:g} "
-            f"(inputs {[round(float(v), 4) for v in x[max(0, step - 3) : step + 1, lane]]})",
-            where,
-        )
+def _check_own_dtype(neuron: Neuron, module: nn.Module, dtype: torch.dtype, form: Form, where: str) -> None:
+    """A half-precision module was measured in float32; short sequences show that it does the same in its own type."""
+    lanes = Lanes(Caller(module, dtype), form)
+    at = torch.tensor([float(neuron.threshold / neuron.gain)]) if form.different == 1 else None  # type: ignore[operator]
+    if at is None:
+        return
+    close = 16 * torch.finfo(dtype).eps
+    problem = disagreement(neuron, lanes, at, steps=6, close=close)
+    if problem:
+        raise UnknownNeuron(f"{neuron.describe()} in float32, but in {dtype} {problem}", where)
 
 
 def _keeps_state(module: nn.Module) -> bool:
@@ -225,18 +129,3 @@ def _keeps_state(module: nn.Module) -> bool:
     return any(callable(getattr(module, name, None)) for name in METHODS) and not any(
         callable(getattr(child, name, None)) for child in list(module.modules())[1:] for name in METHODS
     )
-
-
-def _differing_constants(module: nn.Module) -> str:
-    """Name of a parameter that is not the same for all neurons."""
-    for name, value in module.named_parameters():
-        if value.numel() > 1 and not bool((value == value.flatten()[0]).all()):
-            return name
-    for name, value in module.named_buffers():
-        if (
-            value.numel() > 1
-            and name.split(".")[-1] not in ("mem", "v", "syn", "spk")
-            and not bool((value == value.flatten()[0]).all())
-        ):
-            return name
-    return ""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
@@ -64,6 +67,15 @@ class Provenance(TorchDispatchMode):
             return self.of(tensor._base)
         return found or {}
 
+    def unseen(self, tensor: Tensor) -> bool:
+        """Whether a tensor was neither there before the run nor made by anything we saw."""
+        return (
+            id(tensor) not in self._parameters
+            and tensor._base is None
+            and not hasattr(tensor, _ATTRIBUTE)
+            and _storage(tensor) not in self._written
+        )
+
     def of_all(self, tree: Any) -> Origins:
         return union(self.of(t) for t in tensors(tree))
 
@@ -74,6 +86,10 @@ class Provenance(TorchDispatchMode):
         result = func(*args, **kwargs)
         if packet.endswith("_") and not packet.startswith("_") and args and isinstance(args[0], Tensor):
             self._write(args[0], origins if packet != "copy_" else self.of_all(args[1:]), packet)
+            return result
+        if (
+            packet == "lift_fresh"
+        ):  # made from Python or numpy data: stays unseen, until somebody says where it comes from
             return result
         for tensor in tensors(result):
             if id(tensor) not in self._parameters:
@@ -121,6 +137,20 @@ def _storage(tensor: Tensor) -> int:
         return id(tensor)
 
 
-def no_tracking() -> Any:
-    """Context in which neither dispatch nor function modes see what we compute ourselves."""
-    return _disable_current_modes()
+@contextmanager
+def no_tracking() -> Iterator[None]:
+    """Context in which neither dispatch nor function modes see what we compute ourselves, hooks included."""
+    with torch._C.DisableTorchFunction(), _disable_current_modes():
+        yield
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """torch tells every user of dispatch modes on a CPU that Triton is missing; nobody here needs it."""
+    logger = logging.getLogger("torch._library.triton")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

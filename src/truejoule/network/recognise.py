@@ -32,6 +32,8 @@ class Operation:
     dilation: Pair = (1, 1)
     groups: int = 1
     note: str = ""
+    statistics: tuple[Tensor, ...] = ()
+    """Mean, variance, scale and offset of a norm."""
     raw: Tensor | None = None
     """The input as the user passed it, where ``inputs`` holds a padded copy."""
 
@@ -114,8 +116,11 @@ def _addmm(input: Tensor, mat1: Tensor, mat2: Tensor, **_: Any) -> Operation:
     return Operation("linear", (mat1,), mat2.transpose(-1, -2), input)
 
 
-def _norm(input: Tensor, *_: Any, weight: Any = None, **__: Any) -> Operation:
-    return Operation("norm", (input,), _[2] if len(_) > 2 else weight)
+def _norm(
+    input: Tensor, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, *_: Any, **__: Any
+) -> Operation:
+    given = tuple(t for t in (running_mean, running_var, weight, bias) if isinstance(t, Tensor))
+    return Operation("norm", (input,), weight, statistics=given)
 
 
 def _pool(op: Op, one_dimensional: bool) -> Parser:
@@ -222,21 +227,6 @@ RECOGNISED: Mapping[str, Parser] = {
 }  # fmt: skip
 """torch function name → reader of its arguments, which answers ``None`` where the call means nothing for hardware."""
 
-COMPARISONS = frozenset(
-    """
-    __eq__ __ge__ __gt__ __le__ __lt__ __ne__ __rgt__ eq ge greater greater_equal gt heaviside le less
-    less_equal lt ne
-    """.split()
-)
-
-USES = frozenset(
-    """
-    float to double half type type_as int long masked_fill masked_fill_ masked_scatter __setitem__
-    add add_ sub __add__ __radd__ __sub__ __rsub__
-    """.split()
-)
-"""What turns the result of a comparison into data."""
-
 PRODUCTS = frozenset(
     """
     __div__ __imul__ __itruediv__ __mul__ __rdiv__ __rmul__ __rtruediv__ __truediv__ div div_ divide mul mul_
@@ -255,7 +245,7 @@ TRANSPARENT = frozenset(
     clamp_max_ clip clone concat concatenate constant_pad_nd contiguous copy_ count_nonzero cpu cuda cumsum data
     data_ptr detach detach_ diagonal dim double dropout dropout1d dropout2d dropout_ dstack element_size empty
     empty_like equal expand expand_as eye fake_quantize_per_channel_affine fake_quantize_per_tensor_affine
-    feature_dropout fill_ fix flatten flip float floor frac full full_like gather get_device half hardtanh
+    feature_dropout fill_ fix flatten flip float floor frac full full_like gather get_device half hardtanh heaviside
     hstack index_select int is_complex is_contiguous is_floating_point is_inference is_nonzero is_pinned
     is_same_size is_storage is_tensor isclose isfinite isinf isnan item lerp linspace logical_and logical_not
     logical_or long masked_fill masked_select mean meshgrid moveaxis movedim narrow
@@ -313,9 +303,11 @@ def function_name(func: Any) -> str:
 
 
 def tensors(tree: Any) -> list[Tensor]:
-    """Every tensor in nested tuples, lists and dicts, in order."""
+    """Every tensor in nested tuples, lists and dicts, in order; of a wrapper the values alone, not its scale or bit width."""
     if isinstance(tree, Tensor):
         return [tree]
+    if isinstance(value_of(tree), Tensor):
+        return [value_of(tree)]
     if isinstance(tree, (list, tuple)):
         return [t for item in tree for t in tensors(item)]
     if isinstance(tree, dict):
@@ -333,12 +325,15 @@ def recognise(title: str, args: Any, kwargs: Any) -> Operation | None:
     parser = RECOGNISED.get(title)
     if parser is None:
         return None
-    return parser(*[_value(a) for a in args], **{key: _value(a) for key, a in kwargs.items()})
+    return parser(*[value_of(a) for a in args], **{key: value_of(a) for key, a in kwargs.items()})
 
 
-def _value(argument: Any) -> Any:
-    """The tensor inside a wrapper that overrides torch functions (such as a quantised tensor with a scale)."""
-    if isinstance(argument, Tensor) or not hasattr(type(argument), "__torch_function__"):
-        return argument
-    value = getattr(argument, "value", None)
+def wraps(argument: Any) -> bool:
+    """Whether something is no tensor, but overrides torch functions as if it were one (such as a quantised tensor with a scale)."""
+    return not isinstance(argument, Tensor) and hasattr(type(argument), "__torch_function__")
+
+
+def value_of(argument: Any) -> Any:
+    """The tensor inside a wrapper; anything else as it is."""
+    value = getattr(argument, "value", None) if wraps(argument) else None
     return value if isinstance(value, Tensor) else argument

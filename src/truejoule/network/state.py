@@ -63,6 +63,13 @@ class State:
             buffers[path] = {k: None if v is None else v.detach().clone() for k, v in child._buffers.items()}
         return State(attributes, buffers)
 
+    def differing(self, other: State) -> frozenset[str]:
+        """Paths of the modules that remember something else."""
+        pools = ((self.attributes, other.attributes), (self.buffers, other.buffers))
+        return frozenset(
+            path for mine, theirs in pools for path in theirs if not _equal(mine.get(path, {}), theirs[path])
+        )
+
     def restore(self, module: nn.Module) -> None:
         modules = dict(module.named_modules())
         for path, saved in self.attributes.items():
@@ -90,6 +97,16 @@ def _rememberable(value: Any, key: str) -> bool:
     if isinstance(value, (list, tuple)):
         return all(isinstance(v, (Tensor, *_PLAIN)) for v in value)
     return isinstance(value, dict) and all(isinstance(v, (Tensor, *_PLAIN)) for v in value.values())
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        return isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape == b.shape and bool((a == b).all())
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(_equal(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_equal(a[k], b[k]) for k in a)
+    return a == b
 
 
 def _copied(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from truejoule.errors import InputError
 from truejoule.network.execution import Execution
+from truejoule.network.forms import Form
+from truejoule.network.resized import Resized, Sizes, find_axis, sizes_of
 
 Kind = Literal["batch", "flat", "time"]
 
@@ -58,6 +60,7 @@ class Timing:
     time_axis : axis of time in the example, ``None`` if the example has none.
     layouts : per layer name.
     outer : the module computes one step per call, and is called T times.
+    sample_first : whether inside the network tensors that carry time are (N, T, ...) and (N·T, ...) instead of (T, N, ...) and (T·N, ...).
     """
 
     samples: int
@@ -65,6 +68,7 @@ class Timing:
     time_axis: int | None
     layouts: Mapping[str, Layout]
     outer: bool = False
+    sample_first: bool = False
 
 
 def infer(
@@ -72,38 +76,54 @@ def infer(
     example: Tensor,
     time_steps: int | None,
     time_axis: int | None,
-    multi_step: bool,
+    forms: Mapping[str, Form],
+    resized: Resized,
     outer: bool = False,
     told: bool = False,
 ) -> Timing:
-    """Time steps and layouts from how often each layer ran, and with which leading sizes.
+    """Time steps and layouts from how neurons take time, how often each layer ran, and which sizes move with which axis of the example.
 
     Parameters
     ----------
     time_steps, time_axis : what the user said; ``None``: find out.
-    multi_step : whether a neuron of the network says that its inputs carry time.
+    forms : how each neuron module takes time, by path.
+    resized : reads the sizes once more for an example of another size; asked only where this one leaves a choice.
     outer : the module itself was called once per time step.
-    told : the user said something about time, so that an example with three axes is taken at its word.
+    told : the user said something about time.
     """
-    multiplying = [e for e in executions if e.op in ("conv", "linear")]
-    counts: dict[str, int] = {}
-    for execution in executions:
-        counts[execution.name] = counts.get(execution.name, 0) + 1
-    axis = time_axis if time_axis is not None else _axis(multiplying, counts, example, multi_step)
+    paths = {e.name: e.path for e in executions if e.op == "neuron"}
+    neurons = {name: forms.get(path) for name, path in paths.items()}
+    axes = {form.time for form in neurons.values() if form is not None and form.time is not None}
+    runs = sizes_of(executions)
+    weighted = {e.name for e in executions if e.op in ("conv", "linear")}
+
+    def steps_in(seen: Sizes) -> int:
+        """Time steps, as far as neurons and repetitions show them."""
+        called = [seen[name].count for name in weighted if name in seen]
+        inside = [
+            seen[name].count * (form.steps_in(seen[name].shape) if form else 1)
+            for name, form in neurons.items()
+            if name in seen
+        ]
+        return max([*called, *inside], default=1)
+
+    found = steps_in(runs)
+    axis = time_axis
+    square = axis is not None and example.shape[0] == example.shape[1]  # else a wrong axis shows in the sizes
+    if (axis is None or square) and not outer and found > 1 and example.dim() > 2:
+        axis = find_axis(example, steps_in, runs, resized, told)
+        if time_axis is not None and axis not in (None, time_axis):
+            raise InputError(
+                "the time axis of the example is another one",
+                where="time_axis",
+                got=time_axis,
+                expected=f"{axis}: the number of time steps moves with it",
+            )
+        axis = time_axis if axis is None else axis
     samples = int(example.shape[0] if axis is None else example.shape[1 - axis])
-    spiking = [e for e in executions if e.op == "neuron"]
-    first_shape = multiplying[0].input_shape
-    if not told and axis is None and example.dim() == 3 and spiking and first_shape[:-1] == tuple(example.shape[:2]):
-        raise InputError(
-            "cannot tell whether the example carries time",
-            where="example",
-            got=f"shape {tuple(example.shape)}",
-            expected="(samples, features), or (time, samples, features) with the time axis named",
-            fix="say time_axis=0 if the first axis is time, or time_steps=1 if there is none",
-        )
     inherent = int(example.shape[axis]) if axis is not None else None
-    found = max([_ratio(e, samples) * counts[e.name] for e in multiplying] + [counts[e.name] for e in spiking])
-    steps = time_steps or inherent or found
+    if not neurons:
+        found = max([found, *(_ratio(e, samples) * runs[e.name].count for e in executions if e.name in weighted)])
     if inherent is not None and time_steps is not None and inherent != time_steps:
         raise InputError(
             "time_steps and the example disagree",
@@ -112,48 +132,26 @@ def infer(
             expected=f"{inherent} steps on axis {axis}",
             fix="leave time_steps out, or correct time_axis",
         )
-    layouts = {}
+    steps = time_steps or inherent or found
+    if steps == 1 and neurons and not told:
+        raise InputError(
+            "a network of neurons with a state that runs a single time step",
+            where="time_steps",
+            got="each neuron gets one step",
+            expected="the number of time steps of one inference",
+            fix="say time_steps= if you call the network once per step (1 if that is meant), or time_axis= if an axis of the example is time",
+        )
+    sample_first = axes == {1} if len(axes) == 1 else axis == 1
+    layouts: dict[str, Layout] = {}
+    choose = _Chooser(runs, neurons, samples, steps, sample_first, resized.of_samples(axis, steps))
     for execution in executions:
         if execution.name not in layouts:
-            layouts[execution.name] = _layout(execution, samples, steps, counts[execution.name], axis)
-    return Timing(samples, steps, axis, layouts, outer)
-
-
-def _axis(multiplying: Sequence[Execution], counts: Mapping[str, int], example: Tensor, multi_step: bool) -> int | None:
-    """Time axis of the example, judged by the first layer with weights that reads it."""
-    if example.dim() < 3:
-        return None
-    first = multiplying[0]
-    lead, runs, (s0, s1) = first.input_shape[0], counts[first.name], example.shape[:2]
-    sequence = example.dim() == 5 or (
-        first.op != "linear"
-        and len(first.input_shape)
-        - (
-            first.operation is not None
-            and first.input_shape[-2] == 1
-            and first.operation.kernel[0] == 1
-            and example.dim() == 4
-        )
-        + 1
-        == example.dim()
-    )
-    if first.op == "linear":
-        if len(first.input_shape) == 3 and example.dim() == 3 and first.input_shape[:2] == (s0, s1):
-            return 0 if multi_step else None
-        sequence = sequence or len(first.input_shape) == example.dim() - 1
-    if sequence and lead == s0 * s1 and runs == 1 and (s0 > 1 or s1 > 1 or example.dim() == 5):
-        return 0
-    if sequence and lead == s1 and runs == s0:
-        return 0
-    if sequence and lead == s0 and runs == s1:
-        return 1
-    if example.dim() == 5 and multi_step:
-        return 0
-    return None
+            layouts[execution.name] = choose.layout(execution, layouts)
+    return Timing(samples, steps, axis, layouts, outer, sample_first)
 
 
 def _ratio(execution: Execution, samples: int) -> int:
-    """Time steps in one call of a layer with weights."""
+    """Time steps in one call of a layer with weights, where there is no neuron to tell."""
     lead = execution.input_shape[0]
     if lead % samples == 0:
         return lead // samples
@@ -168,34 +166,69 @@ def _ratio(execution: Execution, samples: int) -> int:
     )
 
 
-def _layout(execution: Execution, samples: int, steps: int, count: int, axis: int | None) -> Layout:
-    shape = list(execution.input_shape)
-    if steps == 1 or count > 1:
-        if count not in (1, steps, steps - 1):
+@dataclass(frozen=True, slots=True)
+class _Chooser:
+    """Finds the layout of one layer after the other."""
+
+    runs: Sizes
+    neurons: Mapping[str, Form | None]
+    samples: int
+    steps: int
+    sample_first: bool
+    elsewhere: Callable[[], tuple[int, Sizes] | None]
+    """Another number of samples, and the sizes that go with it."""
+
+    def layout(self, execution: Execution, before: Mapping[str, Layout]) -> Layout:
+        count, steps = self.runs[execution.name].count, self.steps
+        if steps == 1 or count > 1:
+            if count not in (1, steps, steps - 1):
+                raise InputError(
+                    "a layer that runs neither once nor once per time step",
+                    where=execution.name,
+                    got=f"{count} executions",
+                    expected="1" if steps == 1 else f"1 or {steps} (time steps)",
+                    fix="give every place its own module or parameter; say time_steps= if T was not recognised",
+                )
+            return Layout("batch", 1, steps if count > 1 else 1)
+        kinds = self._kinds(execution.op, execution.input_shape, self.samples)
+        form = self.neurons.get(execution.name)
+        if form is not None:
+            wanted = "batch" if form.time is None else "flat" if form.flat else "time"
+            kinds = kinds & {wanted} or kinds  # a neuron that takes it otherwise is refused by its name
+        if len(kinds) > 1:
+            kinds = self._with_other_samples(execution, kinds)
+        if len(kinds) > 1:  # (N, T, ...), or T of something else in each sample: as the layers before
+            carried = {before[source].per_call > 1 for sources in execution.sources for source in sources if source in before}
+            kinds = {"time"} if carried == {True} else {"batch"} if carried == {False} else kinds
+        if len(kinds) != 1:
             raise InputError(
-                "a layer that runs neither once nor once per time step",
+                "cannot split a layer's input into time steps and samples",
                 where=execution.name,
-                got=f"{count} executions",
-                expected=f"1 or {steps} (time steps)",
-                fix="give every place its own module or parameter; say time_steps= if T was not recognised",
+                got=f"shape {execution.input_shape} for {self.samples} samples and {steps} steps",
+                expected=f"{self.samples} samples, {steps} steps × {self.samples} samples, or both axes",
+                fix="say time_steps= and time_axis=, or give an example with another number of samples",
             )
-        return Layout("batch", 1, steps if count > 1 else 1)
-    two = [samples, steps] if axis == 1 else [steps, samples]
-    leading = len(shape) >= 3 and shape[:2] == two
-    flat = shape[0] == steps * samples
-    if leading and (shape[0] != samples or len(shape) in (3, 5)) and not (flat and len(shape) == 4):
-        return Layout("time", steps, steps)
-    if flat:
-        return Layout("flat", steps, steps)
-    if shape[0] == samples:
-        return Layout("batch", 1, 1)
-    raise InputError(
-        "cannot split a layer's input into time steps and samples",
-        where=execution.name,
-        got=f"shape {tuple(shape)}",
-        expected=f"{samples} samples, {steps} steps × {samples} samples, or both axes",
-        fix="say time_steps= and time_axis=",
-    )
+        kind = kinds.pop()
+        return Layout("batch", 1, 1) if kind == "batch" else Layout(kind, steps, steps)
+
+    def _kinds(self, op: str, shape: tuple[int, ...], samples: int) -> set[Kind]:
+        """What an input of this shape can be; maps and norms have their channels in the second axis."""
+        both = (samples, self.steps) if self.sample_first else (self.steps, samples)
+        kinds: set[Kind] = set()
+        if shape[0] == samples:
+            kinds.add("batch")
+        if shape[0] == self.steps * samples:
+            kinds.add("flat")
+        if op not in ("conv", "norm", "max_pool", "avg_pool") and shape[:2] == both:
+            kinds.add("time")
+        return kinds
+
+    def _with_other_samples(self, execution: Execution, kinds: set[Kind]) -> set[Kind]:
+        other = self.elsewhere()
+        if other is None or execution.name not in other[1]:
+            return kinds
+        samples, seen = other
+        return kinds & self._kinds(execution.op, seen[execution.name].shape, samples)
 
 
 def sample_shape(op: str, shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from truejoule.network.execution import INPUT, Execution, Leaf, Trace, strip
-from truejoule.network.interpret import Names, OnCall, Paths, as_call, guarded, named_tensors, weight_identity
-from truejoule.network.provenance import Origins, Provenance, layers, no_tracking, parameters, union
+from truejoule.network.execution import INPUT, Execution, History, Leaf, Trace, plain_path, strip
+from truejoule.network.functional import Functional, Written
+from truejoule.network.inline import Follower
+from truejoule.network.interpret import Names, Paths, guarded, named_tensors, weight_identity
+from truejoule.network.outside import FILLING, WHY, Outside
+from truejoule.network.provenance import Origins, Provenance, layers, no_tracking, parameters, quiet, union
 from truejoule.network.recognise import (
-    COMPARISONS,
     FINAL_ONLY,
     PRODUCTS,
-    THRESHOLD,
     TRANSPARENT,
-    USES,
     Operation,
     first_tensor,
     function_name,
@@ -36,37 +34,40 @@ def trace(
     module: nn.Module,
     x: Tensor,
     leaves: dict[str, Leaf],
-    on_call: OnCall | None = None,
     forward: Callable[[Tensor], Any] | None = None,
+    functional: Functional | None = None,
 ) -> Trace:
     """Run ``module(x)`` once and record every layer; modules in ``leaves`` are not looked into.
 
-    ``forward(x)`` is called instead where a function around the module drives it.
+    ``forward(x)`` is called instead where a function around the module drives it; ``functional`` says what it computes
+    by itself.
     """
-    runner = _Tracer(module, leaves, on_call)
-    x = x.view_as(x)  # the mark must not stay on the caller's tensor
-    runner.origins.mark(x, {INPUT: 0})
-    with _quiet(), guarded(runner.paths, (x,)), runner.paths.follow(runner.enter, runner.leave), runner.origins, runner:
-        output = (forward or module)(x)
-    return Trace(tuple(runner.executions), runner.names(), tuple(runner.refused.values()), output)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """torch tells every user of dispatch modes on a CPU that Triton is missing; nobody here needs it."""
-    logger = logging.getLogger("torch._library.triton")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+    functional = functional or Functional()
+    runner = _Tracer(module, leaves, functional)
+    marked, call = x.clone(), forward or module  # neither the mark nor a change in place may reach the caller's tensor
+    runner.origins.mark(marked, {INPUT: 0})
+    with (
+        quiet(),
+        guarded(runner.paths, lambda: call(x.clone()), "it is watched"),
+        runner.paths.follow(runner.enter, runner.leave),
+        runner.origins,
+        runner,
+    ):
+        output = call(marked)
+    written = dict(zip(runner.written, functional.layers, strict=True))
+    neurons = {name: layer.neuron for name, layer in written.items() if layer.neuron is not None}
+    refused = (*runner.refused.values(), *functional.refused)
+    return Trace(tuple(runner.executions), runner.names(), refused, output, neurons)
 
 
 class _Tracer(TorchFunctionMode):
-    def __init__(self, module: nn.Module, leaves: dict[str, Leaf], on_call: OnCall | None) -> None:
+    def __init__(self, module: nn.Module, leaves: dict[str, Leaf], functional: Functional) -> None:
         super().__init__()
-        self.paths, self.leaves, self.on_call = Paths(module), leaves, on_call
+        self._functional = functional
+        self._follower = Follower(functional.inline, self._drive, self._result)
+        self._drives: dict[int, tuple[Tensor, list[Origins]]] = {}
+        self.written = ["" for _ in functional.layers]
+        self.paths, self.leaves = Paths(module), leaves
         # An id names a tensor only while that lives; modules replace their buffers as they run.
         self._alive = [t for _, t in named_tensors(module)]
         self.qualified = {id(t): name for name, t in reversed(list(named_tensors(module)))}
@@ -76,19 +77,23 @@ class _Tracer(TorchFunctionMode):
         self.executions: list[Execution] = []
         self.refused: dict[tuple[str, str], NotUnderstood] = {}
         self._opaque = 0
-        self._pending: dict[int, Tensor] = {}  # results of comparisons, until we know what they are used for
         self._counts: Counter[str] = Counter()
         self._by_key: dict[tuple[Any, ...], str] = {}
-        self._taken: set[str] = {leaf for leaf, kind in leaves.items() if kind.op is not None}
+        self._taken: set[str] = {plain_path(leaf) for leaf, kind in leaves.items() if kind.op is not None}
+        self._calls: defaultdict[str, list[str | None]] = defaultdict(list)  # of modules that are one layer
+        self._places: defaultdict[str, list[str]] = defaultdict(list)
+        self._history = History()
+        self._outside = Outside(self.origins)
         self._weights: dict[str, str] = {}
         self._prepared: set[str] = set()  # parameters that cannot be told by identity alone
         self._sequence: defaultdict[tuple[str, str], list[str | None]] = defaultdict(list)
-        self._arguments: list[Origins] = []
+        self._arguments: list[tuple[Origins, Origins | None]] = []  # of the data, and of states that are passed in
 
     def names(self) -> Names:
-        leaves = {path: (path if self._counts[path] else None) for path in self.leaves}
+        leaves = {path: tuple(self._calls[path]) for path in self.leaves}
         weights = {known: name for known, name in self._weights.items() if known not in self._prepared}
-        return Names(weights, {key: tuple(names) for key, names in self._sequence.items()}, leaves)
+        sequence = {key: tuple(names) for key, names in self._sequence.items()}
+        return Names(weights, sequence, leaves, self._functional.inline, tuple(self.written))
 
     # modules that are one layer
 
@@ -96,55 +101,115 @@ class _Tracer(TorchFunctionMode):
         if path in self.leaves:
             self._opaque += 1
             with no_tracking():
-                data = first_tensor(args)
-                self._arguments.append(self.origins.of(data) if data is not None else {})
+                data, *state = tensors(args) or [None]
+                given = layers(self.origins.of_all(state)) if len(args) > 1 else None
+                self._arguments.append((self.origins.of(data) if data is not None else {}, given))
 
     def leave(self, path: str, module: nn.Module, args: Any, output: Any) -> None:
         if path not in self.leaves:
             return
         self._opaque -= 1
         with no_tracking():
-            leaf, sources = self.leaves[path], self._arguments.pop()
+            leaf, (sources, state) = self.leaves[path], self._arguments.pop()
             if self._opaque:
                 return
-            if leaf.op is None or (leaf.op != "neuron" and not layers(sources)):  # also: a quantiser of weights
+            data, result = first_tensor(args), first_tensor(output)
+            of_weights = leaf.op != "neuron" and not layers(sources)
+            if leaf.op is None or of_weights or data is None or result is None:
+                self._calls[path].append(None)
                 for tensor in tensors(output):
                     self.origins.mark(tensor, sources)
                 return
-            data, result = first_tensor(args), first_tensor(output)
-            if data is not None and result is not None:
-                self._record(path, leaf.op, path, (layers(sources),), data, result, None, leaf.note)
-                for tensor in tensors(output):
-                    self.origins.mark(tensor, {path: self._counts[path] - 1})
+            name = self._place(path, leaf.op, layers(sources), state)
+            self._calls[path].append(name)
+            self._record(name, leaf.op, path, (layers(sources),), data, result, None, leaf.note)
+            for tensor in tensors(output):
+                self.origins.mark(tensor, {name: self._counts[name] - 1})
+
+    def _place(self, path: str, op: Op, sources: Origins, state: Origins | None) -> str:
+        """Name of a call of a leaf module. One object may stand at several places, unless it keeps a state of its own (``state`` is None)."""
+        places = self._places[path]
+        if op == "neuron" and places:
+            known = [place for place in places if state is None or place in state]
+            if known:
+                return known[0]
+        key = ("place", path, tuple(sorted(sources)))
+        if key not in self._by_key and not places:
+            self._by_key[key] = plain_path(path)
+        name = self._unique(key, path)
+        if name not in places:
+            places.append(name)
+        return name
 
     # functions
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if self._opaque:
-            return func(*args, **kwargs)
         title = function_name(func)
+        if self._opaque or title.startswith("lift_fresh"):  # the latter is a step of making a tensor, not a use of it
+            return func(*args, **kwargs)
+        place = self._follower.arrive(self.paths.current, title)
+        if place is None:
+            return self._call(func, title, args, kwargs)
         with no_tracking():
+            self._follower.before(place, args, kwargs)
+        inside = self._follower.is_inside(place)
+        output = func(*args, **kwargs) if inside else self._call(func, title, args, kwargs)
+        with no_tracking():
+            self._follower.after(place, args, kwargs, output)
+        return output
+
+    def _drive(self, layer: int, tensor: Tensor, first: bool) -> None:
+        origins = layers(self.origins.of(tensor))
+        if first:
+            self._drives[layer] = tensor.detach().clone(), [origins]
+        else:
+            data, others = self._drives[layer]
+            self._drives[layer] = data + tensor, [*others, origins]
+
+    def _result(self, layer: int, tensor: Tensor, first: bool) -> None:
+        """One time step of a layer that the forward pass computes by itself."""
+        if not first:
+            name = self.written[layer]
+            self.origins.mark(tensor, {name: self._counts[name] - 1})
+            return
+        written, (data, sources) = self._functional.layers[layer], self._drives.pop(layer)
+        assert written.op is not None
+        if not self.written[layer]:
+            self.written[layer] = self._written_name(written, sources)
+        name = self.written[layer]
+        self._record(
+            name, written.op, written.path, tuple(sources), data, tensor.detach().to(data.dtype), None, written.note
+        )
+        self.origins.mark(tensor, {name: self._counts[name] - 1})
+
+    def _written_name(self, written: Written, sources: list[Origins]) -> str:
+        alone = written.path and sum(w.path == written.path for w in self._functional.layers) == 1
+        latest = {e.name: k for k, e in enumerate(self.executions)}
+        driver = max((s for origins in sources for s in origins), key=lambda s: latest.get(s, -1), default="")
+        kind = "neuron" if written.op == "neuron" else "activation"
+        base = written.path if alone else f"{driver}.{kind}" if driver else kind
+        return self._unique(("written", len(self._by_key)), base)
+
+    def _call(self, func: Any, title: str, args: Any, kwargs: Any) -> Any:
+        with no_tracking():
+            self._back_from_outside(self._outside.watch(title, args, kwargs))
             operation = recognise(title, args, kwargs)
-            self._judge_comparison(title, args, kwargs)
             name, sources = self._identify(title, operation)
         if operation is None or name is None:
             if operation is not None and operation.op == "host":
                 operation, title = None, "matmul"
             output = func(*args, **kwargs)
             with no_tracking():
-                self._unrecognised(title, args, kwargs, output) if operation is None else None
+                if title in FILLING:
+                    self._back_from_outside(self._outside.back(output))
+                if operation is None:
+                    self._unrecognised(title, args, kwargs, output)
             return output
         before = (
             operation.inputs[0].detach().clone() if operation.op in ("relu", "add", "sign") else operation.inputs[0]
         )
-        if operation.multiplies and self.on_call is not None:
-            index = self._counts[name]
-            with no_tracking():
-                answer = self.on_call(as_call(name, operation, title, lambda: func(*args, **kwargs), index, 1, 0))
-            output = answer.squeeze(-2) if title == "conv1d" else answer
-        else:
-            output = func(*args, **kwargs)
+        output = func(*args, **kwargs)
         with no_tracking():
             result = first_tensor(output)
             assert result is not None
@@ -184,9 +249,16 @@ class _Tracer(TorchFunctionMode):
     def _plain(self, operation: Operation, sources: tuple[Origins, ...]) -> str | None:
         if operation.op == "host" or not any(sources):
             return None  # arithmetic on parameters, or a reader of its own kind
-        if operation.op == "add" and (not all(sources) or set(sources[0]) == set(sources[1])):
+        if operation.op == "add" and (not all(sources) or self._over_time(*sources)):
             return None  # adding a constant, or adding up over time
         return self._plain_name(operation.op, self.paths.current, sources)
+
+    def _over_time(self, a: Origins, b: Origins) -> bool:
+        """Whether two operands are the same layer's values, or those of different executions of it behind norms of their own."""
+        if set(a) == set(b):
+            return True
+        first, second = self._history.anchors(a), self._history.anchors(b)
+        return set(first) == set(second) and all(first[name] != second[name] for name in first)
 
     def _weight_name(self, known: str | None, made_of: list[str], operation: Operation, path: str) -> str:
         assert operation.weight is not None
@@ -209,7 +281,7 @@ class _Tracer(TorchFunctionMode):
 
     def _unique(self, key: tuple[Any, ...], base: str) -> str:
         if key not in self._by_key:
-            name, k = base, 2
+            name, k = (base := plain_path(base)), 2
             while name in self._taken or name == INPUT:
                 name, k = f"{base}#{k}", k + 1
             self._taken.add(name)
@@ -218,28 +290,12 @@ class _Tracer(TorchFunctionMode):
 
     # what has no hardware meaning
 
-    def _judge_comparison(self, title: str, args: Any, kwargs: Any) -> None:
-        """A comparison is bookkeeping until its result is used as data; then it is a hand-written threshold."""
-        if self._pending and (title in USES or title in PRODUCTS):
-            for tensor in tensors((args, kwargs)):
-                if self._pending.get(id(tensor)) is tensor:
-                    self._refuse("threshold", THRESHOLD, tensor)
-
     def _unrecognised(self, title: str, args: Any, kwargs: Any, output: Any) -> None:
         operands = tensors((args, kwargs))
         sources = [layers(self.origins.of(t)) for t in operands]
         together = union(sources)
         result = first_tensor(output)
         if not together or result is None:
-            return
-        if title in COMPARISONS:
-            if set(together) != {INPUT}:  # a comparison with the input alone is an encoder
-                self._pending[id(result)] = result
-                if title == "heaviside":
-                    self._refuse("threshold", THRESHOLD, result)
-            return
-        if title == "where":
-            self._select(args, result, together)
             return
         if title in PRODUCTS:
             data = [(t, s) for t, s in zip(operands, sources, strict=True) if s]
@@ -250,17 +306,10 @@ class _Tracer(TorchFunctionMode):
             return
         self._host(title, operands, result, reason(title))
 
-    def _select(self, args: Any, result: Tensor, together: Origins) -> None:
-        condition = args[0]
-        if self._pending.get(id(condition)) is not condition:
-            return
-        values = result.detach()
-        name = self._plain_name("sign", self.paths.current, (together,))
-        if bool((values.abs() == 1).all()):
-            self._record(name, "sign", self.paths.current, (together,), values, result, None, "")
-            self.origins.mark(result, {name: self._counts[name] - 1})
-        else:
-            self._refuse("where", "a choice between values that depends on the data", result)
+    def _back_from_outside(self, changed: Tensor | None) -> None:
+        if changed is not None:
+            self._host("outside torch", [changed], changed, WHY)
+            self._outside.known_as(self.origins.of(changed))
 
     def _host(self, title: str, operands: list[Tensor], result: Tensor, why: str) -> None:
         sources = tuple(layers(self.origins.of(t)) for t in operands)
@@ -280,11 +329,9 @@ class _Tracer(TorchFunctionMode):
         if title not in FINAL_ONLY:
             self.refused.setdefault((name, title), NotUnderstood(name, title, why))
 
-    def _refuse(self, title: str, why: str, result: Tensor | None = None) -> None:
+    def _refuse(self, title: str, why: str) -> None:
         path = self.paths.current
         self.refused.setdefault((path, title), NotUnderstood(path or "forward", title, why))
-        if result is not None:
-            self._pending.pop(id(result), None)
 
     def _record(
         self,
@@ -299,16 +346,6 @@ class _Tracer(TorchFunctionMode):
     ) -> None:
         index = self._counts[name]
         self._counts[name] += 1
-        self.executions.append(
-            Execution(
-                name,
-                op,
-                path,
-                index,
-                sources,
-                tuple(data.shape),
-                tuple(result.shape),
-                operation,
-                note,
-            )
-        )
+        execution = Execution(name, op, path, index, sources, tuple(data.shape), tuple(result.shape), operation, note)
+        self.executions.append(execution)
+        self._history.add(execution)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,13 +19,16 @@ from truejoule.workload import TrainingSparsity
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def training_step(network: Network, x: Tensor, y: Tensor, loss: Loss) -> TrainingSparsity:
+def training_step(
+    network: Network, x: Tensor, y: Tensor, loss: Loss, readout: Callable[[Any], Tensor | None] = first_tensor
+) -> TrainingSparsity:
     """Run one forward and backward pass on a copy in training mode and count zeros, per layer and time step.
 
     Parameters
     ----------
     x, y : a batch like the example, and its targets.
-    loss : takes the network's (first) output and the targets, gives a scalar.
+    loss : takes the scores and the targets, gives a scalar.
+    readout : gives the scores from what the network returns.
 
     Raises
     ------
@@ -50,7 +54,7 @@ def training_step(network: Network, x: Tensor, y: Tensor, loss: Loss) -> Trainin
             steps_per_call=network.steps_per_call,
             samples=network.samples(x),
         )
-        scores = first_tensor(output)
+        scores = readout(output)
         try:
             value = loss(scores, y) if scores is not None else None
         except Exception as error:
@@ -58,7 +62,7 @@ def training_step(network: Network, x: Tensor, y: Tensor, loss: Loss) -> Trainin
                 "the loss failed",
                 where="loss",
                 got=f"{type(error).__name__}: {error}",
-                expected="a function of the network's output and the labels",
+                expected="a function of the network's scores and the labels",
             ) from error
         if not isinstance(value, Tensor) or value.numel() != 1 or not bool(torch.isfinite(value)):
             got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) and value.numel() != 1 else repr(value)

@@ -9,7 +9,8 @@ from dataclasses import replace
 from torch import Tensor
 
 from truejoule.network.precision import InputCode, Values, merged
-from truejoule.workload import Layer, Workload
+from truejoule.workload import Layer, Neuron, Workload
+from truejoule.workload.neuron import UNLIMITED
 
 Codes = Mapping[str, InputCode]
 
@@ -64,7 +65,7 @@ def _holding(possible: InputCode, seen: InputCode) -> InputCode:
 def _made(layer: Layer, entering: InputCode, sources: list[InputCode]) -> InputCode | None:
     """What can leave a layer; ``None`` where that is not known."""
     if layer.op == "neuron" and layer.neuron is not None:
-        return InputCode(1.0, 0.0, float(layer.neuron.max_spikes))
+        return _spikes(layer.neuron)
     if layer.op == "max_pool":
         return entering if sources else None
     if layer.op == "avg_pool" and sources and not layer.note and entering.step is not None:
@@ -76,13 +77,19 @@ def _made(layer: Layer, entering: InputCode, sources: list[InputCode]) -> InputC
     return None
 
 
+def _spikes(neuron: Neuron) -> InputCode | None:
+    """Every value that a neuron can send; not known where spikes differ in height, or where their number has no end that was met."""
+    if isinstance(neuron.height, tuple) or neuron.max_spikes >= UNLIMITED:
+        return None
+    highest = neuron.height * neuron.max_spikes
+    return InputCode(neuron.height, -highest if neuron.signed else 0.0, highest)
+
+
 def with_codes(workload: Workload, codes: Codes) -> Workload:
     """The workload with the widths of these codes; its activity, if any, is dropped."""
 
     def coded(layer: Layer) -> Layer:
         code = codes[layer.name]
-        return replace(
-            layer, input_bits=code.bits, inputs_signed=code.signed, inputs_full_range=code.full_range
-        )
+        return replace(layer, input_bits=code.bits, inputs_signed=code.signed, inputs_full_range=code.full_range)
 
     return replace(workload, layers=tuple(coded(layer) for layer in workload.layers), activity=None)

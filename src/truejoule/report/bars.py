@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from truejoule.report.chart import (
     RESERVE,
@@ -25,7 +26,9 @@ from truejoule.report.numbers import (
     band,
     count,
     format_si,
+    is_share,
     labels,
+    mark,
     percent,
     share,
 )
@@ -38,7 +41,7 @@ def accuracy_chart(evaluations: Sequence[Evaluation]) -> Chart:
     """Accuracy, ideal to hardware, with confidence intervals; every chip seed has its own row where there is one evaluation."""
     rows: list[Row] = []
 
-    def add(group: str, name: str, a: dict[str, float], kind: str, more: str = "") -> None:
+    def add(group: str, name: str, a: Mapping[str, Any], kind: str, more: str = "") -> None:
         rows.append(
             {
                 "evaluation": group,
@@ -50,7 +53,7 @@ def accuracy_chart(evaluations: Sequence[Evaluation]) -> Chart:
                 "high": a["high"],
                 "samples": a["samples"],
                 "text": accuracy(a),
-                "_value": percent(a["value"]),
+                "_value": mark(a),
                 "agreement": more,
                 "_bar": str(len(rows)),
                 "_colour": IDEAL if kind == "ideal" else HARDWARE,
@@ -65,17 +68,20 @@ def accuracy_chart(evaluations: Sequence[Evaluation]) -> Chart:
                 add(name, f"chip, seed {chip['seed']}", chip["accuracy"], "chip", percent(chip["agreement"]))
     order = [r["_bar"] for r in rows]
     y = {"field": "_bar", "type": "ordinal", "sort": order, "axis": None}
+    first, second = evaluations[0]["ideal_accuracy"], evaluations[0]["accuracy"]
+    title = {"title": "accuracy (%)", "labelExpr": "format(100 * datum.value, '.4~g')"}
+    if not is_share(first):
+        title = {"title": first["what"], "labelExpr": "format(datum.value, '.4~g')"}
     x = {
         "field": "accuracy",
         "type": "quantitative",
         "scale": {"zero": False, "padding": 12},
-        "axis": {"title": "accuracy (%)", "labelExpr": "format(100 * datum.value, '.4~g')", "tickCount": 5},
+        "axis": {**title, "tickCount": 5},
     }
     tips = tooltip(
         evaluation="network on", row="row", text="accuracy", samples="samples", agreement="same answer as ideal"
     )
     shown = {"color": own("_colour"), "y": y, "tooltip": tips}
-    first, second = evaluations[0]["ideal_accuracy"], evaluations[0]["accuracy"]
     alt = f"Accuracy of the ideal network {accuracy(first)} and on the hardware {accuracy(second)}, with one point per simulated chip."
     layers: list[Spec] = [
         {

@@ -10,6 +10,8 @@ from typing import Any
 from truejoule.cost import Entry, Ledger, compare
 from truejoule.units import PREFIXES, format_si
 
+RIGHT = "right answers"
+"""What an accuracy is of, where each answer is right or wrong."""
 Evaluation = dict[str, Any]
 """The JSON form of an evaluation, as ``Evaluation.to_json`` writes it."""
 
@@ -72,14 +74,47 @@ def labels(evaluations: Sequence[Evaluation]) -> list[str]:
     return [name if names.count(name) == 1 else f"{name} ({names[:i].count(name) + 1})" for i, name in enumerate(names)]
 
 
-def accuracy(a: dict[str, float]) -> str:
+def is_share(a: Mapping[str, Any]) -> bool:
+    """Whether an accuracy is a share of right answers, or the mean of another score."""
+    return a.get("what", RIGHT) == RIGHT
+
+
+def mark(a: Mapping[str, Any]) -> str:
+    """The value of an accuracy: ``91.2 %``, or ``0.0312`` of another score."""
+    return percent(a["value"]) if is_share(a) else f"{a['value']:.4g}"
+
+
+def interval(a: Mapping[str, Any]) -> str:
+    """The confidence interval of an accuracy: ``90.1 to 92.3 %``."""
+    return f"{100 * a['low']:.1f} to {percent(a['high'])}" if is_share(a) else f"{a['low']:.4g} to {a['high']:.4g}"
+
+
+def accuracy(a: Mapping[str, Any]) -> str:
     """Accuracy with its confidence interval."""
-    return f"{percent(a['value'])} ({100 * a['low']:.1f} to {percent(a['high'])})"
+    return f"{mark(a)} ({interval(a)})"
 
 
 def accuracy_change(evaluation: Evaluation) -> str:
-    """``91.2 → 88.4 %``."""
-    return f"{100 * evaluation['ideal_accuracy']['value']:.1f} → {percent(evaluation['accuracy']['value'])}"
+    """``91.2 → 88.4 %``; ``0.031 → 0.034 (absolute error)`` of another score."""
+    ideal, here = evaluation["ideal_accuracy"], evaluation["accuracy"]
+    if is_share(ideal):
+        return f"{100 * ideal['value']:.1f} → {mark(here)}"
+    return f"{mark(ideal)} → {mark(here)} ({ideal['what']})"
+
+
+def same_samples(evaluations: Sequence[Evaluation]) -> list[str]:
+    """A sentence where runs were made on different samples, so that nothing in them is of the same data."""
+    digests = [e["provenance"].get("samples_digest") for e in evaluations]
+    if len({d for d in digests if d}) < 2:
+        return []
+    runs = [
+        f"{name}: {count(e['accuracy']['samples'])} ({digest or 'unknown'})"
+        for name, e, digest in zip(labels(evaluations), evaluations, digests, strict=True)
+    ]
+    return [
+        f"Warning: these runs were made on different samples ({'; '.join(runs)}): differences between them may come from the data. "
+        "Gather the samples once, with one command or truejoule.samples."
+    ]
 
 
 def share(part: float, whole: float) -> str:
@@ -112,7 +147,7 @@ def ratio(value: float, reference: float) -> str:
 def verdicts(evaluations: Sequence[Evaluation]) -> list[str]:
     """Who uses less energy and why, for every two evaluations of one network or on one kind of machine. Decided only where the uncertainty bands
     leave no other answer, and never of an as-published account: it has no bands, and leaves out what the published model leaves out."""
-    found = []
+    found = same_samples(evaluations)
     for (first, a), (second, b) in combinations(zip(labels(evaluations), evaluations, strict=True), 2):
         if a["network"] != b["network"] and a["machine"] != b["machine"]:
             continue
@@ -135,7 +170,7 @@ def verdicts(evaluations: Sequence[Evaluation]) -> list[str]:
             "cheaper": "",
         }[c.verdict]
         found.append(
-            f"{first} ({percent(a['accuracy']['value'])} right) takes {c.ratio:.2f} times the energy of {second} ({percent(b['accuracy']['value'])} right), "
+            f"{first} ({_quality(a)}) takes {c.ratio:.2f} times the energy of {second} ({_quality(b)}), "
             f"{format_si(c.first_j, 'J')} against {format_si(c.second_j, 'J')}, {decided}: "
             f"{c.low:.2f} to {c.high:.2f} times{', the same coefficient being off alike on both' if shared else ''}. "
             f"It takes {a['latency_s'] / b['latency_s']:.2g} times the time and {a['area_m2'] / b['area_m2']:.2g} times the area"
@@ -156,6 +191,11 @@ def against_ann(over_time: Mapping[str, Any]) -> str:
         f"{a['ratio_band'][1]:.2f}) and {a['area_ratio']:.2g} times the area."
         for a in others
     )
+
+
+def _quality(evaluation: Evaluation) -> str:
+    a = evaluation["accuracy"]
+    return f"{mark(a)} right" if is_share(a) else f"{a['what']} {mark(a)}"
 
 
 def _ledger(evaluation: Evaluation) -> Ledger:

@@ -100,7 +100,8 @@ def _environment() -> Environment:
         "percent": numbers.percent,
         "count": numbers.count,
         "share": numbers.share,
-        "accuracy": numbers.accuracy,
+        "mark": numbers.mark,
+        "interval": numbers.interval,
         "ratio": numbers.ratio,
         "value": _value,
     }
@@ -231,12 +232,12 @@ def _metrics(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
 
     edp = [e["edp_js"]["mean_per_sample"] for e in evaluations]
     return [
-        row("accuracy, ideal", [numbers.percent(e["ideal_accuracy"]["value"]) for e in evaluations]),
+        row("accuracy, ideal", [numbers.mark(e["ideal_accuracy"]) for e in evaluations]),
         row(
             "accuracy on the hardware",
-            [numbers.percent(e["accuracy"]["value"]) for e in evaluations],
+            [numbers.mark(e["accuracy"]) for e in evaluations],
             None,
-            [f"{100 * e['accuracy']['low']:.1f} to {numbers.percent(e['accuracy']['high'])}" for e in evaluations],
+            [numbers.interval(e["accuracy"]) for e in evaluations],
         ),
         quantity("energy", "energy_j", "J", "energy_band_j"),
         quantity("latency", "latency_s", "s"),

@@ -29,7 +29,7 @@ def summary(evaluations: Sequence[Evaluation]) -> Table:
             _plain(name),
             _two(
                 numbers.accuracy_change(e),
-                f"{100 * a['low']:.1f} to {numbers.percent(a['high'])}, {numbers.count(a['samples'])} samples",
+                f"{numbers.interval(a)}, {numbers.count(a['samples'])} samples",
             ),
             _two(format_si(e["energy_j"], "J"), numbers.band(e["energy_band_j"], "J")),
             format_si(e["latency_s"], "s"),
@@ -82,16 +82,10 @@ def comparison(evaluations: Sequence[Evaluation]) -> Group:
     if not evaluations:
         raise InputError("nothing to compare", expected="at least one evaluation")
     table = _table("per inference", *numbers.labels(evaluations), right=tuple(range(1, len(evaluations) + 1)))
-    table.add_row("accuracy, ideal", *(numbers.percent(e["ideal_accuracy"]["value"]) for e in evaluations))
+    table.add_row("accuracy, ideal", *(numbers.mark(e["ideal_accuracy"]) for e in evaluations))
     table.add_row(
         "accuracy, hardware",
-        *(
-            _two(
-                numbers.percent(e["accuracy"]["value"]),
-                f"{100 * e['accuracy']['low']:.1f} to {numbers.percent(e['accuracy']['high'])}",
-            )
-            for e in evaluations
-        ),
+        *(_two(numbers.mark(e["accuracy"]), numbers.interval(e["accuracy"])) for e in evaluations),
     )
     for title, unit, values, bands in (
         ("energy", "J", [e["energy_j"] for e in evaluations], [e["energy_band_j"] for e in evaluations]),

@@ -105,6 +105,11 @@ class Layer:
         return math.prod(self.output_shape)
 
     @property
+    def states(self) -> int:
+        """Numbers that its neurons keep from one time step to the next; 0 for layers that are no neurons."""
+        return self.outputs * self.neuron.states if self.neuron is not None else 0
+
+    @property
     def multiplies(self) -> bool:
         """Whether the layer holds weights and accumulates (conv or linear)."""
         return self.op in ("conv", "linear")

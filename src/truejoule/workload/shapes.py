@@ -92,7 +92,7 @@ class _Builder:
 
     def act(self, name: str) -> None:
         if self.neuron is not None:
-            levels = math.ceil(math.log2(self.neuron.max_spikes + 1))
+            levels = self.neuron.spike_bits
             self.put(name, "neuron", self.shape, levels, neuron=self.neuron, inputs_signed=True)
         else:
             bits = 1 if self.activation == "sign" else self.activation_bits

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import heapq
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from truejoule.errors import InputError, did_you_mean
+from truejoule.errors import InputError, did_you_mean, some
 from truejoule.workload.activity import Activity, LayerActivity
 from truejoule.workload.layer import Layer
 
@@ -20,6 +21,40 @@ class Edge:
     recurrent: bool = False
 
 
+def _sorted(names: Sequence[str], edges: Sequence[Edge], where: str) -> list[str]:
+    """Names in topological order of the edges within a time step; the given order decides where the edges leave a choice.
+
+    Raises
+    ------
+    InputError : for a circle of edges of which none is recurrent.
+    """
+    place = {name: i for i, name in enumerate(names)}
+    pairs = {(e.source, e.target) for e in edges if not e.recurrent and e.source != "input"}
+    waiting = dict.fromkeys(names, 0)
+    targets: dict[str, list[str]] = {name: [] for name in names}
+    for source, target in pairs:
+        waiting[target] += 1
+        targets[source].append(target)
+    ready = [place[name] for name in names if not waiting[name]]
+    ordered = []
+    while ready:
+        name = names[heapq.heappop(ready)]
+        ordered.append(name)
+        for target in targets[name]:
+            waiting[target] -= 1
+            if not waiting[target]:
+                heapq.heappush(ready, place[target])
+    if len(ordered) < len(names):
+        raise InputError(
+            "layers that wait for each other within one time step",
+            where=where,
+            got=some(name for name in names if waiting[name]),
+            expected="no circle of edges, but for recurrent ones, which carry a value of the previous time step",
+            fix="mark the edge that goes back in time: Edge(source, target, recurrent=True)",
+        )
+    return ordered
+
+
 @dataclass(frozen=True, slots=True)
 class NotUnderstood:
     """An operation of the user's network that no accelerator runs: where it is and why it is not taken."""
@@ -31,12 +66,12 @@ class NotUnderstood:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Layers in the order of execution, with edges and (optionally) activity.
+    """Layers with edges and (optionally) activity.
 
     Attributes
     ----------
     name : for titles.
-    layers : in execution order, names unique.
+    layers : names unique; kept in an order in which every layer comes behind its sources of the same time step, else as they were given.
     edges : between layer names; ``"input"`` is the network's input.
     time_steps : T; 1 for a network without time.
     activity : measured or assumed statistics, ``None`` if nobody asked yet.
@@ -70,6 +105,7 @@ class Workload:
                         expected="a layer name",
                         fix=did_you_mean(end, index),
                     )
+        object.__setattr__(self, "layers", tuple(index[name] for name in _sorted(list(index), self.edges, self.name)))
         object.__setattr__(self, "_index", index)
 
     def __getitem__(self, name: str) -> Layer:

@@ -17,7 +17,7 @@ from truejoule.accelerators.sata.memory import (
     kept_sums,
     moves,
     residual,
-    stored_neurons,
+    stored_states,
 )
 from truejoule.accelerators.sata.parts import Parts, parts_of
 from truejoule.accelerators.sata.timing import Spent, neuron_cycles, schedule, spent
@@ -42,7 +42,7 @@ def corrected_cost(mapping: Placed, activity: Activity, work: Work, s: Structure
     prices, edge = memory_prices(s), dram.access_energy(s.dram)
     demands = demands_of(workload, s)
     moved = moves(workload, s, demands)
-    stored, spilled = stored_neurons(workload, s)
+    stored, spilled = stored_states(workload, s)
     also, kept, later = beside(workload, s), kept_sums(workload, s), {layer.name for layer in held(workload)}
     entries: list[Entry] = []
     times: dict[str, Spent] = {}
@@ -95,7 +95,7 @@ def out_bits(workload: Workload, layer: Layer, s: Structure) -> int:
         found = workload[after]
         if found.op == "neuron":
             assert found.neuron is not None
-            return max(math.ceil(math.log2(found.neuron.max_spikes + 1)), 1)
+            return found.neuron.spike_bits
         if found.op in ("relu", "sign"):
             return 1 if found.op == "sign" else s.input_bits
         name = after
@@ -213,7 +213,7 @@ def _standing(layer: Layer, time: Spent, parts: Parts, prices: Prices, membranes
 def _membranes(
     layer: Layer, stored: Mapping[str, int], spilled: float, s: Structure, prices: Prices, edge: Coefficient
 ) -> list[Entry]:
-    """One read and one write of every potential per update, beyond the registers of the array."""
+    """One read and one write of every state per update, beyond the registers of the array."""
     if layer.name not in stored:
         return []
     bits, ones = float(stored[layer.name] * s.membrane_bits), (1.0,) * layer.steps
@@ -268,6 +268,7 @@ def _beside(s: Structure) -> dict[str, Coefficient]:
         "norm": logic.multiply(wide, s.at, anchor="sata-28").plus(add, "scale and offset"),
         "merge": logic.and_gate(1, s.at),
         "neuron": add.plus(compare, "neuron update beside the array"),
+        "current": add.plus(logic.register(s.membrane_bits, s.at), "synaptic current and its register"),
     }
 
 
@@ -280,9 +281,13 @@ def _digital(layer: Layer, s: Structure, parts: Parts, prices: Mapping[str, Coef
 
     if layer.op == ("neuron" if s.pe == "spike" else "relu"):
         price = parts.neuron.update if s.lif_gated else parts.neuron.gated
-        return one(price, "neuron unit", "operation") if price is not None else []
+        current = (
+            one(prices["current"], "neuron unit", "synaptic current updated") if layer.states > layer.outputs else []
+        )
+        return [*(one(price, "neuron unit", "operation") if price is not None else []), *current]
     if layer.op == "neuron":
-        return one(prices["neuron"], "neuron unit", "operation")
+        current = one(prices["add"], "neuron unit", "synaptic current updated") if layer.states > layer.outputs else []
+        return [*one(prices["neuron"], "neuron unit", "operation"), *current]
     if layer.op in ("relu", "sign"):
         return one(prices["compare"], "activation", "comparison")
     if layer.op == "norm":

@@ -107,18 +107,18 @@ def _layer(layer: Layer, s: Structure, resident: bool, first: bool, written: boo
     )
 
 
-def stored_neurons(workload: Workload, s: Structure) -> tuple[dict[str, int], float]:
-    """Neurons per neuron layer whose potential does not stay in the registers of the array from one time step to the next, and the share of all
-    their bits that the membrane memory cannot hold (DRAM does).
+def stored_states(workload: Workload, s: Structure) -> tuple[dict[str, int], float]:
+    """States per neuron layer (potentials, and synaptic currents where there are) that do not stay in the registers of the array from one time
+    step to the next, and the share of all their bits that the membrane memory cannot hold (DRAM does).
 
-    Only with time outermost: the other dataflows take a fold through all time steps before the next. A layer of no more neurons than PEs stays
+    Only with time outermost: the other dataflows take a fold through all time steps before the next. A layer of no more states than PEs stays
     in the registers only if the array computes nothing else in between. The memory also holds the sums that are kept.
     """
     if not s.time_outermost:
         return {}, 0.0
     alone = len(workload.multiplying) == 1
     layers = [layer for layer in workload.layers if layer.op == "neuron" and layer.steps > 1]
-    stored = {layer.name: layer.outputs for layer in layers if not (alone and layer.outputs <= s.pes)}
+    stored = {layer.name: layer.states for layer in layers if not (alone and layer.states <= s.pes)}
     bits = sum(stored.values()) * s.membrane_bits + sum(kept_sums(workload, s).values())
     return stored, max(1.0 - s.membrane_memory / bits, 0.0) if bits else 0.0
 
@@ -166,7 +166,7 @@ def residual(layer: Layer, workload: Workload, s: Structure) -> Waiting:
     taken_by = {name: readers(workload, workload[name]) for name in sums}
     if mine := [name for name in sums if layer.name in taken_by[name]]:
         again = [sums[name] for name in mine if layer.name != taken_by[name][0]]
-        share, bits = stored_neurons(workload, s)[1], float(sum(again) * layer.steps)
+        share, bits = stored_states(workload, s)[1], float(sum(again) * layer.steps)
         return Waiting("membrane memory", 0.0, bits * (1.0 - share), bits * share)
     widths = {"neuron": 1, "sign": 1, "relu": s.input_bits}
     width = min((widths.get(x.op, s.accumulator_bits) for x in still or operands), default=s.accumulator_bits)
@@ -179,7 +179,7 @@ def residual(layer: Layer, workload: Workload, s: Structure) -> Waiting:
 def beside(workload: Workload, s: Structure) -> dict[str, float]:
     """Bits per time step that cross the edge beside weights and maps (spilled membranes, kept sums, residual operands, the answer), at the layer
     with weights during which they do; see ``at_layers_with_weights``."""
-    stored, spilled = stored_neurons(workload, s)
+    stored, spilled = stored_states(workload, s)
     total = {name: bits * (1.0 + workload.time_steps) * spilled for name, bits in kept_sums(workload, s).items()}
     for layer in workload.layers:
         bits = 2.0 * stored.get(layer.name, 0) * layer.steps * s.membrane_bits * spilled

@@ -6,7 +6,7 @@ from truejoule.accelerators.sata.cost import demands_of
 from truejoule.accelerators.sata.dataflow import Amount
 from truejoule.accelerators.sata.design import Structure
 from truejoule.accelerators.sata.mapping import memory_prices
-from truejoule.accelerators.sata.memory import at_layers_with_weights, beside, kept_sums, moves, stored_neurons
+from truejoule.accelerators.sata.memory import at_layers_with_weights, beside, kept_sums, moves, stored_states
 from truejoule.accelerators.sata.parts import parts_of
 from truejoule.accelerators.sata.timing import spent
 from truejoule.accelerators.sata.training_memory import stores
@@ -54,7 +54,7 @@ def forward_stores(workload: Workload, activity: Activity, s: Structure) -> tupl
 
 def _leaking(layer: Layer, seconds: float, workload: Workload, s: Structure) -> list[Entry]:
     """Leakage of everything that an inference keeps switched on."""
-    parts, membranes = parts_of(s, s.at), bool(stored_neurons(workload, s)[0] or kept_sums(workload, s))
+    parts, membranes = parts_of(s, s.at), bool(stored_states(workload, s)[0] or kept_sums(workload, s))
     standing: list[tuple[str, Coefficient, float, str]] = [
         ("accumulate", parts.accumulate.leakage, s.pes * s.lanes, "unit x s"),
         ("scratchpads", parts.scratchpads.leakage, s.pes, "unit x s"),

@@ -179,10 +179,11 @@ def _digital_layer(layer: Layer, s: Structure, p: Prices, node: Node) -> list[En
     counts = (float(layer.outputs),) * layer.steps
     wide = s.partial_sum_bits
     if layer.op == "neuron":
-        memory = neuron_unit.membrane_access(layer.outputs, node, membrane_bits=s.membrane_bits)
+        memory = neuron_unit.membrane_access(layer.states, node, membrane_bits=s.membrane_bits)
         return [
             charge(p.neuron_update, layer.name, "neuron unit", "update", counts),
             charge(memory, layer.name, "membrane memory", "potential read and written", counts),
+            *(_current(layer, memory, wide, node) if layer.states > layer.outputs else []),
         ]
     if layer.op == "norm":
         scale = logic.multiply(wide, node).plus(logic.add(wide, node), "scale and offset")
@@ -204,6 +205,15 @@ def _digital_layer(layer: Layer, s: Structure, p: Prices, node: Node) -> list[En
             )
         ]
     return []
+
+
+def _current(layer: Layer, memory: Coefficient, wide: int, node: Node) -> list[Entry]:
+    """The second state of current-based neurons: one more word read and written, one more addition per update."""
+    counts = (float(layer.outputs),) * layer.steps
+    return [
+        charge(logic.add(wide, node), layer.name, "neuron unit", "synaptic current updated", counts),
+        charge(memory, layer.name, "membrane memory", "synaptic current read and written", counts),
+    ]
 
 
 def _transfer(

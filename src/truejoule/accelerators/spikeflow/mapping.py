@@ -158,17 +158,12 @@ def _transfers(
             elements = layer.inputs if source == "input" else workload[source].outputs
             width = input_bits(layer, structure) if source == "input" and layer.multiplies else bits[source]
             found.append(Transfer(start, layer.name, elements, width, _hops(where.get(start), where[end], side)))
-    found += [
-        f"{layer.name} ({layer.note or layer.op}) runs on the host and is not costed"
-        for layer in workload.layers
-        if layer.op == "host"
-    ]
     return tuple(found)
 
 
 def _output_bits(layer: Layer, before: int, structure: Structure) -> int:
     if layer.op == "neuron" and layer.neuron is not None:
-        return max(math.ceil(math.log2(layer.neuron.max_spikes + 1)), 1)
+        return layer.neuron.spike_bits
     if layer.op == "avg_pool":
         return min(before + math.ceil(math.log2(math.prod(layer.kernel))), structure.partial_sum_bits)
     return {"sign": 1, "relu": structure.input_bits, "max_pool": before}.get(layer.op, structure.partial_sum_bits)
