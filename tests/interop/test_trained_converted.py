@@ -44,7 +44,13 @@ def test_what_is_read(network, images):
     neurons = [layer.neuron for layer in workload.layers if layer.op == "neuron"]
     assert len(neurons) == 5 and len(set(neurons)) == 1
     only = neurons[0]
-    assert (only.threshold, only.decay, only.reset, only.start, only.fires_at_equality) == (1.0, 1.0, "subtract", 0.5, True)
+    assert (only.threshold, only.decay, only.reset, only.start, only.fires_at_equality) == (
+        1.0,
+        1.0,
+        "subtract",
+        0.5,
+        True,
+    )
 
 
 def test_spikes_are_those_of_the_module(network, images):

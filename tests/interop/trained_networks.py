@@ -6,6 +6,7 @@ Every function reads files of the folder ``TRUEJOULE_DATA``; nothing is unpickle
 from __future__ import annotations
 
 import lzma
+import math
 import os
 from functools import cache
 from pathlib import Path
@@ -37,14 +38,22 @@ def mnist(first: int = 0, count: int = 10_000) -> tuple[Tensor, Tensor]:
 
 def _images(folder: str, first: int, count: int, order: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     part = slice(first, first + count)
-    x, y = _unpacked(folder)
+    x, y = _unpacked(folder, FEW if first + count <= FEW else 10_000)
     return torch.tensor(x[part]).permute(order).contiguous(), torch.tensor(y[part]).long()
 
 
+FEW = 128
+"""Up to so many images the rest of the file need not be decompressed."""
+
+
 @cache
-def _unpacked(folder: str) -> tuple[np.ndarray, np.ndarray]:
+def _unpacked(folder: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     with lzma.open(DATA / folder / "test_x.npy.xz") as file:
-        return np.load(file, allow_pickle=False), np.load(DATA / folder / "test_y.npy", allow_pickle=False)
+        assert np.lib.format.read_magic(file) == (1, 0)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        assert dtype == np.uint8
+        x = np.frombuffer(file.read(count * math.prod(shape[1:])), dtype).reshape(count, *shape[1:])
+    return x, np.load(DATA / folder / "test_y.npy", allow_pickle=False)
 
 
 # ResNet-20 (akamaster/pytorch_resnet_cifar10): float weights, batch norm, ReLU, residual sums.

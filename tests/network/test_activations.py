@@ -114,3 +114,15 @@ def test_in_a_network_it_is_a_layer_and_costs_a_comparison_per_output(name):
     assert not workload.not_understood
     assert [layer.name for layer in workload.layers] == ["conv", "act", "fc"] and workload["act"].op == "sign"
     assert workload.sources("act") == ("conv",) and workload.sources("fc") == ("act",)
+
+
+@pytest.mark.parametrize(
+    ("name", "bits"), [("above", 1), ("ternary", 2), ("four levels by thresholds", 3), ("counts", 2)]
+)
+def test_what_leaves_it_is_as_wide_as_its_levels(name, bits):
+    """-1.5, -0.5, 0.5 and 1.5 are odd multiples: 3 bits on the grid of their step."""
+    from truejoule.accelerators.sata.cost import out_bits
+
+    workload = tj.observe(Net(Function(KINDS[name][0])), torch.randint(-60, 61, (64, 1, 5, 5)).float())
+    assert workload["fc"].input_bits == workload.bits_behind("act") == bits
+    assert out_bits(workload, workload["conv"], tj.accelerator("sata").ann_twin(8).structure) == bits
