@@ -249,8 +249,7 @@ class TFC(nn.Module):
 
 def tfc() -> TFC:
     """TFC W1A1; takes pixels from 0 to 1."""
-    import onnx
-
+    onnx = pytest.importorskip("onnx")
     graph = onnx.load(str(DATA / TFC_W1A1)).graph
     stored = {item.name: torch.tensor(onnx.numpy_helper.to_array(item).copy()) for item in graph.initializer}
     assert [node.op_type for node in graph.node].count("BipolarQuant") == 8
@@ -326,8 +325,7 @@ class Converted(nn.Module):
 
 def converted(time_steps: int = 64, v0: float = 0.5) -> Converted:
     """The converted network; takes pixels from 0 to 1."""
-    import h5py
-
+    h5py = pytest.importorskip("h5py")
     with h5py.File(DATA / CONVERTED) as file:
         groups = [group for _, group in sorted(file["model_weights"].items()) if len(group)]
         pairs = [
