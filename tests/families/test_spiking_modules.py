@@ -219,15 +219,15 @@ FAMILIES = {
         options={"time_axis": 0},
         inputs={"conv2": (1, False), "conv3": (2, False)},
     ),
-    "SEW-ResNet, one step": Family(lambda: Residual(True, "s"), image, 3, 4, (Kept,), options=STEP),
+    "SEW-ResNet, one step": Family(lambda: Residual(True, "s"), image, 3, 4, (Kept,), outer=True, options=STEP),
     "spiking ResNet": Family(
         lambda: Residual(False), lambda: image(8, 3).view(4, 2, 3, 8, 8), 2, 4, (Kept,), at_once=True
     ),
-    "spiking ResNet, one step": Family(lambda: Residual(False, "s"), image, 3, 4, (Kept,), options=STEP),
-    "spiking VGG": Family(Vgg, lambda: image(2), 2, 4, (Kept,), options=STEP),
+    "spiking ResNet, one step": Family(lambda: Residual(False, "s"), image, 3, 4, (Kept,), outer=True, options=STEP),
+    "spiking VGG": Family(Vgg, lambda: image(2), 2, 4, (Kept,), outer=True, options=STEP),
     "EfficientLIF over channels": Family(lambda: Shared("channels"), image, 3, 3, (Kept,)),
     "EfficientLIF over layers": Family(lambda: Shared("layers"), image, 3, 3, (Kept,)),
-    "QCFS": Family(Converted, image, 3, 4, (Scaled,), options=STEP),
+    "QCFS": Family(Converted, image, 3, 4, (Scaled,), outer=True, options=STEP),
     "Sinabs": Family(
         lambda: Sinabs(4),
         lambda: events(12, 2, 8, 8),
