@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from truejoule.errors import InputError
 from truejoule.network.calling import Caller, NotElementwise, own_dtype
@@ -86,14 +86,6 @@ def examine(module: nn.Module, *, where: str = "", shape: tuple[int, ...] | None
         raise UnknownNeuron(f"it cannot be tried on independent inputs ({error})", where) from error
     except NotMonotone as error:
         raise UnknownNeuron(f"a larger input gives fewer spikes (around {error.args[0]:g})", where) from error
-
-
-def elementwise(module: nn.Module, x: Tensor) -> Tensor | None:
-    """Answer of a stateless module to a row of scalars, shape (P,); ``None`` if it does not take one."""
-    try:
-        return Caller(module).answers([x.unsqueeze(0)])[0][0]
-    except NotElementwise:
-        return None
 
 
 def measured(lanes: Lanes, constants: nn.Module, where: str) -> Neuron | None:
