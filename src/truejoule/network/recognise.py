@@ -159,6 +159,23 @@ def _adaptive(op: Op, one_dimensional: bool) -> Parser:
     return parse
 
 
+def _over_sequence(parse: Parser) -> Parser:
+    """A 3-D pooling of (T, N, C, H, W) that leaves the third axis from the end as it is: a 2-D one of every step."""
+
+    def inner(input: Tensor, size: Any, *rest: Any, **options: Any) -> Operation | None:
+        given = [size, *rest, *options.values()]
+        triples = [tuple(g) for g in given if isinstance(g, (tuple, list)) and len(g) == 3]
+        flat = bool(triples) and triples[0][0] in (1, None, int(input.shape[-3])) and input.dim() == 5
+        if not flat or any(t[0] not in (0, 1, triples[0][0]) for t in triples):
+            return Operation("host", (input,), note="three-dimensional pooling")
+        cut = [tuple(g)[1:] if isinstance(g, (tuple, list)) and len(g) == 3 else g for g in (size, *rest)]
+        return parse(
+            input, *cut, **{k: tuple(v)[1:] if isinstance(v, (tuple, list)) else v for k, v in options.items()}
+        )
+
+    return inner
+
+
 def _mean(input: Tensor, dim: Any = None, *_: Any, **__: Any) -> Operation | None:
     """A mean over the trailing (spatial) axes of a map is a global pool; over time or batch it is bookkeeping."""
     axes = sorted(d % input.dim() for d in ([dim] if isinstance(dim, int) else dim or []))
@@ -198,6 +215,11 @@ def _clamp(input: Tensor, min: Any = None, max: Any = None, **_: Any) -> Operati
     return _clip(input, float(min), None if max is None else float(max))
 
 
+def _slope(input: Tensor, *_: Any, **__: Any) -> Operation:
+    """A leaky ReLU scales every value, by 1 or by its slope: the digital unit does what it does for a norm."""
+    return Operation("norm", (input,), note="negative values times a slope")
+
+
 def _sign(input: Tensor, *_: Any, **__: Any) -> Operation:
     return Operation("sign", (input,))
 
@@ -218,9 +240,12 @@ RECOGNISED: Mapping[str, Parser] = {
     "avg_pool2d": _pool("avg_pool", False), "avg_pool1d": _pool("avg_pool", True),
     "adaptive_avg_pool2d": _adaptive("avg_pool", False), "adaptive_avg_pool1d": _adaptive("avg_pool", True),
     "adaptive_max_pool2d": _adaptive("max_pool", False), "adaptive_max_pool1d": _adaptive("max_pool", True),
+    "avg_pool3d": _over_sequence(_pool("avg_pool", False)), "max_pool3d": _over_sequence(_pool("max_pool", False)),
+    "adaptive_avg_pool3d": _over_sequence(_adaptive("avg_pool", False)),
     "mean": _mean,
     "relu": _relu, "relu_": _relu, "relu6": _relu6, "hardtanh": _hardtanh, "hardtanh_": _hardtanh,
     "clamp": _clamp, "clamp_": _clamp, "clip": _clamp, "clip_": _clamp, "clamp_min": _clamp, "clamp_min_": _clamp,
+    "prelu": _slope, "leaky_relu": _slope, "leaky_relu_": _slope,
     "sign": _sign, "sign_": _sign, "sgn": _sign,
     "add": _add, "add_": _add, "__add__": _add, "__radd__": _add, "__iadd__": _add,
     "sub": _add, "sub_": _add, "__sub__": _add, "__isub__": _add,
