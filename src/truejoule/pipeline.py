@@ -136,6 +136,7 @@ def evaluate(
         training=training,
         parameters=plan.accelerator.parameters,
         warnings=(
+            *plan.network.notes,
             *_instead(chip, machine, plan.network),
             *remarks(judge, ideal),
             *_warnings(mapping.warnings, chips, cost),

@@ -238,7 +238,7 @@ def test_a_neuron_fed_with_flattened_time_is_refused():
         def forward(self, x):
             return self.step(x.flatten(0, 1)).unflatten(0, x.shape[:2]).mean(0)
 
-    with pytest.raises(InputError, match="say time_steps= .* or time_axis="):
+    with pytest.raises(InputError, match=r"say time_steps= .* or time_axis="):
         read(Flattened(), torch.randn(4, 2, 3, 8, 8))
     with pytest.raises(InputError, match="takes time steps for samples"):
         read(Flattened(), torch.randn(4, 2, 3, 8, 8), time_axis=0)

@@ -240,7 +240,7 @@ X, Y = images(8), torch.arange(8) % 5
 @pytest.mark.parametrize(
     "net, data, words",
     [
-        (SpikingNet, [(X, Y)], ["the class SpikingNet", "make one: SpikingNet(...)"]),
+        (SpikingNet, [(X, Y)], ["the class SpikingNet", "create it first: SpikingNet()"]),
         (SpikingNet().state_dict(), [(X, Y)], ["not a network", "load_state_dict"]),
         (None, [(X, Y)], ["not a network", "NoneType"]),
         (SpikingNet(), X, ["not batches", "[(inputs, labels)]"]),

@@ -37,12 +37,14 @@ class Leaves:
     Attributes
     ----------
     forms : per path of a neuron or read-out, how it takes time.
+    edits_input : whether the network changes the tensor that it is given.
     """
 
     kinds: dict[str, Leaf] = field(default_factory=dict)
     neurons: dict[str, Neuron] = field(default_factory=dict)
     forms: dict[str, Form] = field(default_factory=dict)
     refused: list[NotUnderstood] = field(default_factory=list)
+    edits_input: bool = False
 
     @property
     def time_axes(self) -> dict[str, int]:
@@ -69,10 +71,11 @@ def find_leaves(
         scout.paths.follow(scout.enter, scout.leave),
         scout,
     ):
-        call(x.clone())
+        given = x.clone()
+        call(given)
     restart()
     search = _Search(module, {path: shape for path, shape in scout.candidates.items() if path not in scout.busy})
-    found, done = Leaves(), set[str]()
+    found, done = Leaves(edits_input=not torch.equal(given, x)), set[str]()
     for path in sorted(search.candidates, key=lambda p: p.count(".")):
         if not any(path.startswith(above + ".") for above in done) and search.settle(path, found):
             done.add(path)

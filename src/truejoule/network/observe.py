@@ -29,6 +29,8 @@ from truejoule.network.widths import Watched, with_codes
 from truejoule.workload import Edge, Layer, Neuron, NotUnderstood, Workload
 from truejoule.workload.standing import with_standing
 
+EDITS_INPUT = "the network changes its input in place; it is run on a copy of every batch"
+
 
 def observe(
     module: nn.Module,
@@ -105,9 +107,17 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
 
     restart()
     leaves, seen, timing = _explore(module, example, time_steps, time_axis, restart)
+    if leaves.edits_input and timing.outer and timing.time_axis is None:
+        raise InputError(
+            "the network changes its input in place, and gets the same input in every time step",
+            where="the network's forward",
+            got="an example that is another one after the first step",
+            expected="a forward that leaves its input alone",
+            fix="work on x.clone(), or use operations that do not end in _",
+        )
     layers = _layers(seen, leaves, timing)
     edges = _edges(seen.executions, timing.steps)
-    refused = (*leaves.refused, *seen.refused, *_softmax_in_the_middle(layers, edges))
+    refused = (*leaves.refused, *seen.refused, *_final_only_in_the_middle(layers, edges))
     workload = Workload(
         title,
         tuple(layers),
@@ -124,7 +134,8 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
     if seen.neurons:
         without_reset |= fresh.differing(State.of(module))  # where a membrane without a module is kept
     restart()
-    network = Network(module, example, workload, timing, seen.names, {}, State.of(module, without_reset))
+    notes = (EDITS_INPUT,) if leaves.edits_input else ()
+    network = Network(module, example, workload, timing, seen.names, {}, State.of(module, without_reset), notes=notes)
     watch, widths = Watch(timing.layouts, timing.sample_first), Watched(workload)
 
     def look(name: str, step: int, steps: int, input: Tensor, output: Tensor) -> None:
@@ -188,7 +199,7 @@ def _explore(
     steps = int(example.shape[time_axis]) if time_axis is not None else int(time_steps or 1)
     try:
         return attempt(stepper(module, Timing(0, steps, time_axis, {}, True)), steps)
-    except ForwardFailed:
+    except InputError:
         if whole is not None and not isinstance(whole, ForwardFailed):
             raise whole from None  # it takes the whole example, and only that
         raise
@@ -299,15 +310,24 @@ def _steps(executions: Sequence[Execution], time_steps: int) -> dict[tuple[str, 
     return known
 
 
-def _softmax_in_the_middle(layers: Sequence[Layer], edges: Sequence[Edge]) -> list[NotUnderstood]:
-    """A softmax is harmless behind the last layer with weights, and refused in front of one."""
+def _final_only_in_the_middle(layers: Sequence[Layer], edges: Sequence[Edge]) -> list[NotUnderstood]:
+    """A softmax and the like are harmless behind the last layer with weights, and on the input alone; between layers they are refused."""
     multiplying = {layer.name for layer in layers if layer.multiplies}
     found = []
     for layer in layers:
-        reached, front = {layer.name}, {layer.name}
-        while layer.op == "host" and layer.note in FINAL_ONLY and front:
-            front = {e.target for e in edges if e.source in front and not e.recurrent} - reached
-            reached |= front
-        if len(reached) > 1 and reached & multiplying:
-            found.append(NotUnderstood(layer.name, layer.note, "a softmax in front of a layer with weights"))
+        if layer.op != "host" or layer.note not in FINAL_ONLY:
+            continue
+        before = _reached(layer.name, {(e.target, e.source) for e in edges})
+        behind = _reached(layer.name, {(e.source, e.target) for e in edges if not e.recurrent})
+        if behind & multiplying and before & multiplying:
+            why = "it works on activations in front of a layer with weights; part of a quantiser is understood in a module of its own"
+            found.append(NotUnderstood(layer.name, layer.note, why))
     return found
+
+
+def _reached(start: str, steps: set[tuple[str, str]]) -> set[str]:
+    reached, front = set[str](), {start}
+    while front:
+        front = {end for begin, end in steps if begin in front} - reached
+        reached |= front
+    return reached

@@ -152,7 +152,7 @@ def _adaptive(op: Op, one_dimensional: bool) -> Parser:
             op,
             (input,),
             kernel=kernel,
-            stride=kernel if even else (spatial[0] // wanted[0], spatial[1] // wanted[1]),
+            stride=kernel if even else (max(spatial[0] // wanted[0], 1), max(spatial[1] // wanted[1], 1)),
             note="" if even else "adaptive windows of unequal size",
         )
 

@@ -130,6 +130,8 @@ def active_patches(nonzero: Tensor, layer: Layer) -> Tensor:
     up, left = layer.padding
     x = F.pad(any_channel.to(torch.float32), (left, left, up, up))
     pooled = F.max_pool2d(x, layer.kernel, layer.stride, 0, layer.dilation)
+    if pooled.shape[-2:] != layer.output_shape[1:]:  # adaptive windows of unequal size
+        pooled = F.adaptive_max_pool2d(x, layer.output_shape[1:])
     return pooled.reshape(steps, -1).sum(1, dtype=torch.float64)
 
 

@@ -89,7 +89,9 @@ def find_axis(
             continue
         size, sizes = other
         per_frame, rest = divmod(steps, int(example.shape[axis]))
-        follows = not rest and steps_in(sizes) == per_frame * size != steps  # not only fewer, as where a confident network stops early
+        follows = (
+            not rest and steps_in(sizes) == per_frame * size != steps
+        )  # not only fewer, as where a confident network stops early
         if follows or (sizes == runs and example.shape[axis] >= steps):
             return axis
         moved.append(axis)

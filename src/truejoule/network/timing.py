@@ -143,7 +143,8 @@ def infer(
         )
     sample_first = axes == {1} if len(axes) == 1 else axis == 1
     layouts: dict[str, Layout] = {}
-    choose = _Chooser(runs, neurons, samples, steps, sample_first, resized.of_samples(axis, steps))
+    other = resized.of_samples(axis, steps)
+    choose = _Chooser(runs, neurons, samples, steps, sample_first, axis, example.dim(), other)
     for execution in executions:
         if execution.name not in layouts:
             layouts[execution.name] = choose.layout(execution, layouts)
@@ -175,6 +176,9 @@ class _Chooser:
     samples: int
     steps: int
     sample_first: bool
+    time_axis: int | None
+    dimensions: int
+    """Axes of the example."""
     elsewhere: Callable[[], tuple[int, Sizes] | None]
     """Another number of samples, and the sizes that go with it."""
 
@@ -197,8 +201,13 @@ class _Chooser:
             kinds = kinds & {wanted} or kinds  # a neuron that takes it otherwise is refused by its name
         if len(kinds) > 1:
             kinds = self._with_other_samples(execution, kinds)
-        if len(kinds) > 1:  # (N, T, ...), or T of something else in each sample: as the layers before
-            carried = {before[source].per_call > 1 for sources in execution.sources for source in sources if source in before}
+        if len(kinds) > 1:  # (N, T, ...), or T of something else in each sample: as the layers before, or the example
+            in_time = self.time_axis is not None or len(execution.input_shape) > self.dimensions
+            carried = {
+                before[source].per_call > 1 if source in before else in_time
+                for sources in execution.sources
+                for source in sources
+            }
             kinds = {"time"} if carried == {True} else {"batch"} if carried == {False} else kinds
         if len(kinds) != 1:
             raise InputError(

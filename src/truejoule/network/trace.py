@@ -307,8 +307,11 @@ class _Tracer(TorchFunctionMode):
         self._host(title, operands, result, reason(title))
 
     def _back_from_outside(self, changed: Tensor | None) -> None:
-        if changed is not None:
-            self._host("outside torch", [changed], changed, WHY)
+        if changed is not None:  # noticed where it is used, which says nothing about where it was made
+            name, sources = self._unique(("outside",), "outside torch"), layers(self.origins.of(changed))
+            self._record(name, "host", "", (sources,), changed, changed, None, "outside torch")
+            self.origins.mark(changed, {name: self._counts[name] - 1})
+            self.refused.setdefault((name, name), NotUnderstood(name, name, WHY))
             self._outside.known_as(self.origins.of(changed))
 
     def _host(self, title: str, operands: list[Tensor], result: Tensor, why: str) -> None:
