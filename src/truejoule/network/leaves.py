@@ -18,16 +18,13 @@ from truejoule.network.forms import Form
 from truejoule.network.interpret import Paths, guarded
 from truejoule.network.predict import predict
 from truejoule.network.probe import Probed, UnknownNeuron, examine
-from truejoule.network.recognise import first_tensor, recognise
+from truejoule.network.recognise import READ_OUT, first_tensor, recognise
 from truejoule.network.state import fresh_copy
 from truejoule.network.timing import Layout
 from truejoule.workload import Neuron, NotUnderstood
 from truejoule.workload.neuron import values
 
 _INSIDE = ("conv", "linear", "norm", "max_pool", "avg_pool", "host")
-
-
-READ_OUT = "membrane read-out"
 
 
 @dataclass(slots=True)

@@ -181,11 +181,14 @@ TRANSPARENT = frozenset(
 )
 """Functions that move, choose, scale or round values without a meaning of their own: origins flow through."""
 
+READ_OUT = "membrane read-out"
+"""The note of a stateful layer that never fires and answers its membrane."""
+
 FINAL_ONLY = frozenset(
     """
     softmax log_softmax logsumexp max min amax amin maximum minimum topk sort abs __abs__
     """.split()
-)
+) | {READ_OUT}
 """Harmless behind the last layer with weights: listed as host layers there, refused in front of one."""
 
 _CELL, _STATISTICS = "a gated recurrent cell", "statistics of the running sample are needed"
