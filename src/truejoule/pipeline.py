@@ -50,6 +50,7 @@ def evaluate(
     training_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     time_steps: int | None = None,
     time_axis: int | None = None,
+    input_bits: int | None = None,
     name: str | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -69,6 +70,7 @@ def evaluate(
     seeds : one physical chip each.
     training_loss : takes scores and labels; with it the energy of one training step is given too, with the zeros of a real step.
     time_steps, time_axis : see ``observe``.
+    input_bits : width of integer inputs, where data can be larger than the calibration samples; see ``Network.calibrated``.
 
     Raises
     ------
@@ -86,7 +88,7 @@ def evaluate(
     check_labels(score, gathered.labels)
     network, gathered = read_with(net, gathered, place, time_steps, time_axis, name)
     ranges = calibration_samples(calibration, gathered)
-    network = network.calibrated(ranges.inputs(place))
+    network = network.calibrated(ranges.inputs(place), input_bits)
     machine = chip.suited(network.workload)
     plan = Plan(network, machine, ranges.inputs(place), seeds[0])
     plan = apply(apply(plan, mitigations, "network"), mitigations, "accelerator")
