@@ -261,10 +261,10 @@ def _named(
             synapse_decay=None if current is None else _constant(current),
             synapse_delay=found.late,
         )
-        yield from _bounded(base, found, module, of.signed)
+        yield from bounded(base, found, module, of.signed)
 
 
-def _bounded(neuron: Neuron, found: Firing, module: nn.Module, signed: bool) -> Iterator[Neuron]:
+def bounded(neuron: Neuron, found: Firing, module: nn.Module, signed: bool) -> Iterator[Neuron]:
     """With the bounds of the state, where large inputs leave less than they should."""
     decay, trace = _tensor(neuron.decay), _tensor(neuron.synapse_decay or 0.0)
     gain, threshold, start = _tensor(neuron.gain), _tensor(neuron.threshold), _tensor(neuron.start)

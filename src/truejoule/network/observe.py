@@ -128,7 +128,7 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
     )
     without_reset = frozenset(
         path
-        for path in leaves.neurons
+        for path in leaves.forms
         if not any(callable(getattr(module.get_submodule(path), m, None)) for m in METHODS)
     )
     if seen.neurons:

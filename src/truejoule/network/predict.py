@@ -25,6 +25,11 @@ def predict(neuron: Neuron, x: Tensor, dtype: torch.dtype = torch.float64) -> tu
     spikes : (T, ...) counts times ``height``.
     membrane : (T, ...), the state that was compared with the threshold.
     """
+    return trajectory(neuron, x, dtype)[:2]
+
+
+def trajectory(neuron: Neuron, x: Tensor, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
+    """As ``predict``, with the state just before it was rounded to its grid (of any use only where it has one)."""
 
     def of(constant: Constant) -> Tensor:
         return shaped(constant, x).to(dtype)
@@ -32,7 +37,7 @@ def predict(neuron: Neuron, x: Tensor, dtype: torch.dtype = torch.float64) -> tu
     decay, gain, threshold, height = (of(c) for c in (neuron.decay, neuron.gain, neuron.threshold, neuron.height))
     kept = None if neuron.synapse_decay is None else of(neuron.synapse_decay)
     x = x.to(dtype)
-    spikes, membrane = torch.zeros_like(x), torch.zeros_like(x)
+    spikes, membrane, unrounded = torch.zeros_like(x), torch.zeros_like(x), torch.zeros_like(x)
     v, current, fired = of(neuron.start).expand_as(x[0]), torch.zeros_like(x[0]), torch.zeros_like(x[0])
     for step in range(len(x)):
         before, current = current, (x[step] if kept is None else kept * current + x[step])
@@ -41,6 +46,7 @@ def predict(neuron: Neuron, x: Tensor, dtype: torch.dtype = torch.float64) -> tu
             charged = charged - threshold * fired
         elif neuron.reset_delay and neuron.reset == "value":
             charged = torch.where(fired != 0, torch.zeros_like(charged), charged)
+        unrounded[step] = charged
         if neuron.grid != 0 and neuron.grid_stage == "compared":
             charged = rounded(charged, of(neuron.grid))
         if neuron.lower_bound != -math.inf or neuron.upper_bound != math.inf:
@@ -52,9 +58,10 @@ def predict(neuron: Neuron, x: Tensor, dtype: torch.dtype = torch.float64) -> tu
         elif not neuron.reset_delay and neuron.reset == "value":
             v = torch.where(fired != 0, of(neuron.reset_value).expand_as(charged), charged)
         if neuron.grid != 0 and neuron.grid_stage == "stored":
+            unrounded[step] = v
             v = rounded(v, of(neuron.grid))
         spikes[step], membrane[step] = fired * height, charged
-    return spikes, membrane
+    return spikes, membrane, unrounded
 
 
 def count(neuron: Neuron, v: Tensor, threshold: Tensor) -> Tensor:

@@ -12,10 +12,12 @@ from truejoule.network.calling import Caller, NotElementwise, own_dtype
 from truejoule.network.constants import exact
 from truejoule.network.fitting import Odd, Silent, firing, records
 from truejoule.network.forms import Form, find_form
+from truejoule.network.grid import rounded_records
 from truejoule.network.lanes import Lanes, NotMonotone
 from truejoule.network.state import METHODS, fresh_copy
 from truejoule.network.verify import disagreement
 from truejoule.workload import Neuron
+from truejoule.workload.neuron import values
 
 LOW_PRECISION = (torch.float16, torch.bfloat16)
 
@@ -74,8 +76,10 @@ def examine(module: nn.Module, *, where: str = "", shape: tuple[int, ...] | None
         caller = Caller(measured)
         form = find_form(measured, shape, caller)
         if form is None:
-            return None
+            return read_out(Caller(measured, output=1), measured, shape)
         lanes = Lanes(caller, form)
+        if linear(lanes):
+            return Probed(None, form)
         neuron = _measure(lanes, module, where)
         if neuron is not None and dtype in LOW_PRECISION:
             _check_own_dtype(neuron, module, dtype, form, where)
@@ -86,6 +90,27 @@ def examine(module: nn.Module, *, where: str = "", shape: tuple[int, ...] | None
         raise UnknownNeuron(f"it cannot be tried on independent inputs ({error})", where) from error
     except NotMonotone as error:
         raise UnknownNeuron(f"a larger input gives fewer spikes (around {error.args[0]:g})", where) from error
+
+
+def read_out(membrane: Caller, module: nn.Module, shape: tuple[int, ...] | None) -> Probed | None:
+    """How a module takes time that never fires and answers its membrane beside its silent spikes; ``None`` if it is no such module."""
+    try:
+        form = find_form(module, shape, membrane)
+        return Probed(None, form) if form is not None and linear(Lanes(membrane, form)) else None
+    except NotElementwise:
+        return None
+
+
+def linear(lanes: Lanes) -> bool:
+    """Whether the answers are sums of what was put in, earlier steps included: a membrane, and no spikes."""
+    steps, generator = min(6, lanes.form.steps or 6), torch.Generator().manual_seed(0)
+    shape = (steps, 64, lanes.neurons)
+    sizes = torch.logspace(-3, 3, 64)[:, None]
+    one, two = (torch.randn(shape, generator=generator) * sizes for _ in range(2))
+    nothing = lanes.run(torch.zeros(shape))
+    a, b, both = (lanes.run(x) - nothing for x in (one, two, one + two))
+    size = torch.maximum(a.abs(), b.abs()).amax(0) + nothing.abs().amax(0)
+    return bool((a != 0).any(0).all()) and bool(((both - a - b).abs() <= 1e-4 * size).all())
 
 
 def measured(lanes: Lanes, constants: nn.Module, where: str) -> Neuron | None:
@@ -99,25 +124,30 @@ def measured(lanes: Lanes, constants: nn.Module, where: str) -> Neuron | None:
 def _measure(lanes: Lanes, module: nn.Module, where: str) -> Neuron | None:
     try:
         found = firing(lanes)
-        first = ""
-        for neuron in records(found, module):
-            problem = disagreement(neuron, lanes, found.at, exact=exact(module))
-            if not problem:
-                return neuron
-            first = first or f"nearest record is {neuron.describe()}, but {problem}"
     except Silent:
         raise UnknownNeuron("no spike for any single input up to 1e4", where) from None
     except Odd as error:
         raise UnknownNeuron(str(error), where) from error
-    raise UnknownNeuron(first or "what a spike leaves behind fits no reset", where)
+    reasons = []
+    for made in (records, rounded_records):
+        try:
+            for neuron in made(found, module):
+                problem = disagreement(neuron, lanes, found.at, exact=exact(module))
+                if not problem:
+                    return neuron
+                reasons.append(f"nearest record is {neuron.describe()}, but {problem}")
+        except (Odd, NotMonotone) as error:
+            reasons.append(
+                str(error) if isinstance(error, Odd) else f"a larger input gives fewer spikes (around {error})"
+            )
+    raise UnknownNeuron(reasons[0] if reasons else "what a spike leaves behind fits no reset", where)
 
 
 def _check_own_dtype(neuron: Neuron, module: nn.Module, dtype: torch.dtype, form: Form, where: str) -> None:
     """A half-precision module was measured in float32; short sequences show that it does the same in its own type."""
     lanes = Lanes(Caller(module, dtype), form)
-    at = torch.tensor([float(neuron.threshold / neuron.gain)]) if form.different == 1 else None  # type: ignore[operator]
-    if at is None:
-        return
+    at = torch.tensor(values(neuron.threshold)) / torch.tensor(values(neuron.gain))
+    at = at.expand(lanes.neurons) if len(at) == 1 else at
     close = 16 * torch.finfo(dtype).eps
     problem = disagreement(neuron, lanes, at, steps=6, close=close)
     if problem:

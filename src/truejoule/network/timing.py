@@ -209,6 +209,8 @@ class _Chooser:
                 for source in sources
             }
             kinds = {"time"} if carried == {True} else {"batch"} if carried == {False} else kinds
+        if len(kinds) > 1 and "time" in kinds and self._shared_with_neurons(execution.input_shape):
+            kinds = {"time"}
         if len(kinds) != 1:
             raise InputError(
                 "cannot split a layer's input into time steps and samples",
@@ -228,9 +230,17 @@ class _Chooser:
             kinds.add("batch")
         if shape[0] == self.steps * samples:
             kinds.add("flat")
-        if op not in ("conv", "norm", "max_pool", "avg_pool") and shape[:2] == both:
+        maps = op == "norm" or (op in ("conv", "max_pool", "avg_pool") and len(shape) < 5)
+        if not maps and shape[:2] == both:
             kinds.add("time")
         return kinds
+
+    def _shared_with_neurons(self, shape: tuple[int, ...]) -> bool:
+        """Whether neurons that loop over time take tensors with the same two first axes."""
+        loops = [
+            name for name, form in self.neurons.items() if form is not None and form.time is not None and not form.flat
+        ]
+        return any(self.runs[name].shape[:2] == shape[:2] for name in loops if name in self.runs)
 
     def _with_other_samples(self, execution: Execution, kinds: set[Kind]) -> set[Kind]:
         other = self.elsewhere()

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from truejoule.network.calling import NotElementwise
 from truejoule.network.lanes import Lanes
-from truejoule.network.predict import predict, shaped
+from truejoule.network.predict import predict, shaped, trajectory
 from truejoule.workload.neuron import Constant, Neuron, values
 
 CLOSE = 2e-5  # relative distance from the threshold within which float32 rounding may decide
@@ -49,14 +49,14 @@ def disagreement(
     return compare(neuron, x, got, close, width // 2, exact)
 
 
-def compare(neuron: Neuron, x: Tensor, got: Tensor, close: float, smooth: int, exact: bool) -> str:
+def compare(neuron: Neuron, x: Tensor, got: Tensor, close: float, smooth: int, exact: bool = False) -> str:
     """The first difference between outputs (T, lanes, ...) and those of a record that rounding cannot explain."""
-    spikes, membrane = predict(neuron, x)
+    spikes, membrane, unrounded = trajectory(neuron, x)
     rough, coarse = predict(neuron, x, torch.float32)
     threshold, height = shaped(neuron.threshold, x), shaped(neuron.height, x)
     nearest = torch.round(membrane.abs() / threshold).clamp(1, neuron.max_spikes) * threshold
     scale = (membrane.abs() + threshold).cummax(0).values
-    tight = ((membrane.abs() - nearest).abs() <= close * scale) | _between(neuron, membrane, x, close * scale)
+    tight = ((membrane.abs() - nearest).abs() <= close * scale) | _between(neuron, unrounded, x, close * scale)
     certain = (coarse.double() == membrane).to(torch.int8).cummin(0).values > 0
     wrong = (got - spikes).abs() > 1e-3 * height
     # A lane that passed a knife-edge may go another way from there on; but such lanes must stay the exception.
@@ -75,8 +75,9 @@ def compare(neuron: Neuron, x: Tensor, got: Tensor, close: float, smooth: int, e
     return ""
 
 
-def _between(neuron: Neuron, membrane: Tensor, x: Tensor, width: Tensor) -> Tensor:
+def _between(neuron: Neuron, unrounded: Tensor, x: Tensor, width: Tensor) -> Tensor:
     """Where a state lies in the middle between two points of its grid, so that rounding may take either."""
     if neuron.grid == 0:
-        return torch.zeros_like(membrane, dtype=torch.bool)
-    return torch.zeros_like(membrane, dtype=torch.bool)
+        return torch.zeros_like(unrounded, dtype=torch.bool)
+    grid = shaped(neuron.grid, x)
+    return ((unrounded / grid - torch.floor(unrounded / grid) - 0.5) * grid).abs() <= width
