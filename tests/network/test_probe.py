@@ -40,7 +40,7 @@ def test_record_is_recovered(case):
     assert got == want
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(
     st.integers(1, 40),
     st.integers(0, 20),
