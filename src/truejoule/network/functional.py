@@ -15,6 +15,7 @@ from truejoule.network.inline import Inline, Place, Role
 from truejoule.network.judge import judge
 from truejoule.network.recognise import THRESHOLD
 from truejoule.network.region import Flow, Refused, Region
+from truejoule.network.replay import Replay
 from truejoule.network.tape import record
 from truejoule.workload import Neuron, NotUnderstood
 from truejoule.workload.layer import Op
@@ -117,6 +118,18 @@ class Outcome:
     inside: set[int]
 
 
+def _judged(flow: Flow, replay: Replay, region: Region) -> tuple[Op | None, Neuron | None, str]:
+    key = (replay.key(), region.steps, region.unused)
+    if key not in flow.judged:
+        try:
+            flow.judged[key] = judge(replay, region.steps, region.unused)
+        except Refused as refusal:
+            flow.judged[key] = refusal
+    if isinstance(flow.judged[key], Refused):
+        raise flow.judged[key]
+    return flow.judged[key]
+
+
 def _lost(flow: Flow, comparisons: Comparisons) -> list[NotUnderstood]:
     """Decisions that are no comparison of element with element, and comparisons that pass through a choice."""
     refused = []
@@ -160,7 +173,7 @@ def _understood(flow: Flow, comparisons: Comparisons, group: Group) -> Outcome:
             continue
         for drives in ways:
             try:
-                op, neuron, note = judge(region.replay(drives, results), region.steps, region.unused)
+                op, neuron, note = _judged(flow, region.replay(drives, results), region)
             except Refused as error:
                 problem = problem or error
                 continue

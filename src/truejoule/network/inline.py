@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from torch import Tensor
 
 from truejoule.errors import InputError
-from truejoule.network.recognise import tensors
+from truejoule.network.provenance import no_tracking
+from truejoule.network.recognise import function_name, tensors
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Place:
     """The ``index``-th call of a torch function in a module during one inference."""
 
     path: str
@@ -56,52 +58,51 @@ class Inline:
 
 
 class Follower:
-    """Counts calls during one run and reports inputs and outputs of the layers.
+    """Counts calls during one run and reports every time step of the layers.
 
-    ``on_drive(layer, tensor, first)`` and ``on_result(layer, tensor, first)`` are called in the order of the run.
+    Parameters
+    ----------
+    take : what to keep of an input when it comes in; the tensor may be overwritten later.
+    give : ``give(layer, inputs, output, first)`` at every output: what was kept of the inputs of this step, whose sum entered.
+        ``first`` is false where the values were given before: then there are no inputs.
     """
 
     def __init__(
-        self,
-        inline: Inline,
-        on_drive: Callable[[int, Tensor, bool], None],
-        on_result: Callable[[int, Tensor, bool], None],
+        self, inline: Inline, take: Callable[[Tensor], Any], give: Callable[[int, list[Any], Tensor, bool], None]
     ) -> None:
-        self._inline, self._on_drive, self._on_result = inline, on_drive, on_result
+        self._inline, self._take, self._give = inline, take, give
         self._met: Counter[tuple[str, str]] = Counter()
-        self._begun: Counter[int] = Counter()
-        self._ended: Counter[int] = Counter()
+        # A spike may become data after the input of the next step has come in (hybrid conversion).
+        self._waiting: defaultdict[int, list[list[Any]]] = defaultdict(list)
+        self._given: set[int] = set()
 
-    def arrive(self, path: str, title: str) -> Place | None:
-        """To be called once for every torch call; ``None`` for those without a meaning here."""
-        key = (path, title)
-        if key not in self._inline.counted:
-            return None
-        place = Place(path, title, self._met[key])
-        self._met[key] += 1
-        return place if place in self._inline.roles or place in self._inline.inside else None
-
-    def is_inside(self, place: Place) -> bool:
-        return place in self._inline.inside
-
-    def before(self, place: Place, args: Any, kwargs: Any) -> None:
-        for role in self._inline.roles.get(place, ()):
-            if role.what in ("drive", "passed"):
-                self._report(role, place, tensors((args, kwargs)))
-
-    def after(self, place: Place, args: Any, kwargs: Any, output: Any) -> None:
-        for role in self._inline.roles.get(place, ()):
-            if role.what == "result":
-                self._report(role, place, tensors(output))
-            elif role.what == "written":
-                self._report(role, place, tensors((args, kwargs)))
+    def call(self, path: str, func: Any, args: Any, kwargs: Any, otherwise: Callable[..., Any]) -> Any:
+        """One call of a run; ``otherwise(func, title, args, kwargs)`` where it belongs to none of the layers."""
+        title = function_name(func)
+        if (path, title) not in self._inline.counted:
+            return otherwise(func, title, args, kwargs)
+        place = Place(path, title, self._met[path, title])
+        self._met[path, title] += 1
+        roles = self._inline.roles.get(place, ())
+        with no_tracking():
+            for role in roles:
+                if role.what in ("drive", "passed"):
+                    self._report(role, place, tensors((args, kwargs)))
+        inside = place in self._inline.inside
+        output = func(*args, **kwargs) if inside else otherwise(func, title, args, kwargs)
+        with no_tracking():
+            for role in roles:
+                if role.what in ("result", "written"):
+                    self._report(role, place, tensors(output if role.what == "result" else (args, kwargs)))
+        return output
 
     def _report(self, role: Role, place: Place, found: list[Tensor]) -> None:
-        # A spike may become data after the input of the next step has come in (hybrid conversion).
-        lead = self._begun[role.layer] - self._ended[role.layer]
-        possible = role.what == "drive" or (lead > 0 if role.first else self._ended[role.layer] > 0)
-        strange = role.position >= len(found) or not possible or lead > 1 + (role.what != "drive")
-        if strange:
+        waiting = self._waiting[role.layer]
+        if role.what == "drive":
+            possible = len(waiting) <= 1 if role.first else bool(waiting)
+        else:
+            possible = 0 < len(waiting) <= 2 if role.first else role.layer in self._given
+        if role.position >= len(found) or not possible:
             raise InputError(
                 "a neuron in the forward pass that takes another path than with the example",
                 where=place.path or "the network's own forward",
@@ -109,9 +110,11 @@ class Follower:
                 expected="the same operations in every run",
                 fix="put the neuron into a module of its own",
             )
-        if role.what == "drive":
-            self._begun[role.layer] += role.first
-            self._on_drive(role.layer, found[role.position], role.first)
+        tensor = found[role.position]
+        if role.what == "drive" and role.first:
+            waiting.append([self._take(tensor)])
+        elif role.what == "drive":
+            waiting[-1].append(self._take(tensor))
         else:
-            self._ended[role.layer] += role.first
-            self._on_result(role.layer, found[role.position], role.first)
+            self._given.add(role.layer)
+            self._give(role.layer, waiting.pop(0) if role.first else [], tensor, role.first)

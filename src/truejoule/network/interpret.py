@@ -171,8 +171,7 @@ class _Runner(TorchFunctionMode):
         self._opaque = 0
         self._executed: Counter[str] = Counter()
         self._met: defaultdict[tuple[str, str], int] = defaultdict(int)
-        self._follower = Follower(names.inline, self._drive, self._result)
-        self._drives: defaultdict[int, list[Tensor]] = defaultdict(list)
+        self._follower = Follower(names.inline, lambda x: x.clone() if on_layer is not None else x, self._written)
 
     def enter(self, path: str, module: nn.Module, args: Any) -> None:
         if path in self._names.leaves:
@@ -200,27 +199,14 @@ class _Runner(TorchFunctionMode):
         kwargs = kwargs or {}
         if self._opaque:
             return func(*args, **kwargs)
-        title = function_name(func)
-        place = self._follower.arrive(self.paths.current, title)
-        if place is None:
-            return self._call(func, title, args, kwargs)
-        self._follower.before(place, args, kwargs)
-        inside = self._follower.is_inside(place)
-        output = func(*args, **kwargs) if inside else self._call(func, title, args, kwargs)
-        self._follower.after(place, args, kwargs, output)
-        return output
+        return self._follower.call(self.paths.current, func, args, kwargs, self._call)
 
-    def _drive(self, layer: int, tensor: Tensor, first: bool) -> None:
-        if self._on_layer is not None:
-            earlier = 0 if first else self._drives[layer].pop()
-            self._drives[layer].append(earlier + tensor)
-
-    def _result(self, layer: int, tensor: Tensor, first: bool) -> None:
-        if not first:
-            return
-        step, steps = self._step(self._names.written[layer])
-        if self._on_layer is not None:
-            self._on_layer(self._names.written[layer], step, steps, self._drives[layer].pop(0), tensor)
+    def _written(self, layer: int, inputs: list[Tensor], output: Tensor, first: bool) -> None:
+        if first:
+            name = self._names.written[layer]
+            step, steps = self._step(name)
+            if self._on_layer is not None:
+                self._on_layer(name, step, steps, sum(inputs[1:], inputs[0]), output)
 
     def _call(self, func: Any, title: str, args: Any, kwargs: Any) -> Any:
         operation = recognise(title, args, kwargs)

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from truejoule.network.calling import Caller, NotElementwise
+from truejoule.network.calling import NotElementwise
 from truejoule.network.forms import Form
 
 LANES = 2048
 ELEMENTS = 2**21  # of one trial: fewer lanes where many neurons have to be told apart
 
 
+class Answering(Protocol):
+    """What is tried: a module behind a ``Caller``, or a replayed program."""
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def answers(self, inputs: list[Tensor]) -> list[Tensor]:
+        """One output for each input, in the shape of the input, from the fresh state."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Lanes:
     """Trials of a module: ``lanes`` independent sequences for each of its different neurons."""
 
-    caller: Caller
+    caller: Answering
     form: Form
 
     @property

@@ -10,8 +10,9 @@ import torch
 
 from truejoule.network.comparisons import Comparisons, Group, closure
 from truejoule.network.inline import Place
+from truejoule.network.operands import Constant
 from truejoule.network.replay import NotReplayable, Replay
-from truejoule.network.tape import Constant, Tape
+from truejoule.network.tape import Tape
 
 _SCALINGS = ("mul", "div", "neg", "_to_copy")
 
@@ -38,6 +39,9 @@ class Flow:
                 if node.index in self.feeds or node.kind == "layer":
                     self.feeds.update(node.parents)
         self.taken: set[int] = set()
+        self.judged: dict[
+            Any, Any
+        ] = {}  # programs that were judged before: layers of a network are mostly written alike
 
     def place(self, index: int) -> Place:
         return self.tape.calls[self.nodes[index].call].place

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from truejoule.network.operands import Constant, Ref
 from truejoule.network.provenance import no_tracking
-from truejoule.network.tape import Constant, Node, Ref
+from truejoule.network.tape import Node
 
 
 class NotReplayable(Exception):  # noqa: N818 - internal signal, never leaves the room
@@ -74,6 +75,23 @@ class Replay:
                 if (node.index, 0) not in values:
                     values[node.index, 0] = self._value(node, values, x[0].shape)
             return torch.stack([values[r, 0].to(torch.float32) for r in self.results])
+
+    def key(self) -> Any:
+        """The program as a value: equal for neurons that are written alike, with equal constants."""
+        names: dict[int, Any] = {d: (step, k) for step, ds in enumerate(self.drives) for k, d in enumerate(ds)}
+        names |= {node.index: place for place, node in enumerate(self.nodes)}
+
+        def plain(node: Node, tree: Any) -> Any:
+            if isinstance(tree, Ref):
+                return "ref", names.get(tree.node), self.uses.get((tree.node, node.index))
+            if isinstance(tree, Constant):
+                return None if tree.value is None else (str(tree.value.dtype), str(tree.value.tolist()))
+            if isinstance(tree, (list, tuple)):
+                return tuple(plain(node, item) for item in tree)
+            return str(tree)
+
+        program = tuple((str(n.func), plain(n, n.args), plain(n, tuple(n.kwargs.items()))) for n in self.nodes)
+        return program, tuple(map(len, self.drives)), tuple(names.get(r) for r in self.results)
 
     def constants(self) -> nn.Module:
         """The numbers of the program as attributes of a module, for those who look for round constants."""

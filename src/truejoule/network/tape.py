@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from truejoule.network.execution import Leaf
 from truejoule.network.inline import Place
 from truejoule.network.interpret import Paths, guarded
+from truejoule.network.operands import Ref, choice_of, program_of, refs, uniform
 from truejoule.network.provenance import no_tracking, quiet
 from truejoule.network.recognise import function_name, tensors
 
@@ -37,21 +38,6 @@ _VALUELESS = ("zeros_like", "ones_like", "empty_like", "full_like", "rand_like",
 _LAYERS = ("conv", "mm", "linear", "norm", "pool", "attention", "lstm", "gru", "rnn", "embedding")
 
 Kind = Literal["input", "point", "layer", "mixed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """An operand that is data: the number of the node that made it."""
-
-    node: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Constant:
-    """An operand that does not depend on the data: one number (0-dim or (1, 1)), or (1, K) for K channels or neurons of a sample;
-    ``None`` where it differs from sample to sample."""
-
-    value: Tensor | None
 
 
 @dataclass(slots=True, eq=False)
@@ -184,7 +170,7 @@ class _Writer(TorchDispatchMode):
         self.muted, self.call, self.path = 0, -1, ""
         self.entered: tuple[int, ...] = ()
         self._clock = 0
-        self._written: dict[int, tuple[int, list[tuple[int, int | None]], Tensor]] = {}
+        self._written: dict[int, tuple[int, list[tuple[int, int, int | None]], Tensor]] = {}
 
     def add(
         self,
@@ -217,7 +203,7 @@ class _Writer(TorchDispatchMode):
         written = self._written.get(_storage(tensor)) if self._written else None
         if written is None or written[0] <= time:
             return node
-        size, writes = tensor.numel(), [(n, w) for when, n, w in _since(written[1], time)]
+        size, writes = tensor.numel(), [(n, w) for when, n, w in written[1] if when > time]
         if writes[-1][0] == size == tensor.untyped_storage().nbytes() // tensor.element_size():
             node = writes[-1][1]
         else:
@@ -235,8 +221,8 @@ class _Writer(TorchDispatchMode):
             before = [self.node_of(t) for t in operands]
             name = func.overloadpacket.__name__
             point = _is_pointwise(func, name) and any(n is not None for n in before)
-            program = _program(args, kwargs, before) if point else ((), {})
-            if name in ("index_put", "index_put_") and (choice := _choice(args, before, operands)) is not None:
+            program = program_of(args, kwargs, before) if point else ((), {})
+            if name in ("index_put", "index_put_") and (choice := choice_of(args, before, operands)) is not None:
                 func_of, program = torch.ops.aten.where.self, (choice, {})
             else:
                 func_of = func
@@ -288,7 +274,7 @@ class _Writer(TorchDispatchMode):
                     cast = (torch.ops.aten._to_copy.default, (Ref(int(before[1] or 0)),), {"dtype": tensor.dtype})
                     node = self.add("point", "_to_copy", (int(before[1] or 0),), tensor.dtype, program=cast)
             elif program[0] and all(t.numel() == size for t, n in zip(operands, before, strict=True) if n is not None):
-                kept = tuple(dict.fromkeys(r.node for r in _refs(program)))
+                kept = tuple(dict.fromkeys(r.node for r in refs(program)))
                 node = self.add("point", base, kept, tensor.dtype, program=(func, *program))
             else:
                 node = self.add("mixed", base, parents, tensor.dtype)
@@ -308,10 +294,6 @@ class _Writer(TorchDispatchMode):
         self._written[key] = (self._clock, [*writes, (self._clock, tensor.numel(), node)], tensor)
 
 
-def _since(writes: list[Any], time: int) -> list[Any]:
-    return [w for w in writes if w[0] > time]
-
-
 def _storage(tensor: Tensor) -> int:
     try:
         return tensor.untyped_storage()._cdata
@@ -321,77 +303,3 @@ def _storage(tensor: Tensor) -> int:
 
 def _is_pointwise(func: Any, name: str) -> bool:
     return torch.Tag.pointwise in func.tags or name.rstrip("_") in _POINTWISE or name in _POINTWISE
-
-
-def uniform(tensor: Tensor) -> Tensor | None:
-    """The one value of a constant tensor, as a tensor of one element (0-dim if it was); ``None`` where they differ."""
-    if tensor.numel() == 0:
-        return None
-    first = tensor.detach().flatten()[:1]
-    if tensor.numel() > 1 and not bool((tensor == first).all()):
-        return None
-    value = first.to(torch.float32) if first.is_floating_point() else first
-    return value.clone().reshape(()) if tensor.dim() == 0 else value.clone().reshape(1, 1)
-
-
-def per_neuron(tensor: Tensor, shape: torch.Size) -> Tensor | None:
-    """As ``uniform``, else one value for each channel or neuron of data of a shape (samples, channels, ...)."""
-    value = uniform(tensor)
-    if value is not None or len(shape) < 2:
-        return value
-    try:
-        spread = tensor.detach().expand(shape)
-    except RuntimeError:
-        return None
-    if not bool((spread == spread[:1]).all()):
-        return None
-    channels = spread[0].flatten(1) if spread.dim() > 2 else spread[0].unsqueeze(1)
-    alike = bool((channels == channels[:, :1]).all())
-    value = (channels[:, :1] if alike else channels).flatten()
-    return (value.to(torch.float32) if value.is_floating_point() else value).clone().unsqueeze(0)
-
-
-def _program(args: Any, kwargs: Any, before: list[int | None]) -> tuple[Any, Any]:
-    """Arguments with data replaced by references and other tensors by their values."""
-    nodes = iter(before)
-    data = [t.shape for t, n in zip(tensors((args, kwargs)), before, strict=True) if n is not None]
-    shape = max(data, key=lambda s: (len(s), s.numel()))
-
-    def replace(tree: Any) -> Any:
-        if isinstance(tree, Tensor):
-            node = next(nodes)
-            return Constant(per_neuron(tree, shape)) if node is None else Ref(node)
-        if isinstance(tree, (list, tuple)):
-            return tuple(replace(item) for item in tree)
-        if isinstance(tree, dict):
-            return {key: replace(value) for key, value in tree.items()}
-        return tree
-
-    return replace(args), replace(kwargs)
-
-
-def _refs(tree: Any) -> list[Ref]:
-    if isinstance(tree, Ref):
-        return [tree]
-    if isinstance(tree, (list, tuple)):
-        return [r for item in tree for r in _refs(item)]
-    if isinstance(tree, dict):
-        return [r for item in tree.values() for r in _refs(item)]
-    return []
-
-
-def _choice(args: Any, before: list[int | None], operands: list[Tensor]) -> tuple[Any, ...] | None:
-    """``x[mask] = value`` as (mask, value, x), where mask has the shape of x and value is one number."""
-    target, indices, value = args[0], args[1], args[2]
-    if len(args) > 3 and args[3]:
-        return None
-    mask = indices[0] if len(indices) == 1 else None
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != target.shape or value.numel() != 1:
-        return None
-    nodes = {id(t): n for t, n in zip(operands, before, strict=True)}
-
-    def operand(tensor: Tensor) -> Any:
-        node = nodes[id(tensor)]
-        return Constant(per_neuron(tensor, target.shape)) if node is None else Ref(node)
-
-    return (operand(mask), operand(value), operand(target)) if nodes[id(value)] is None else None

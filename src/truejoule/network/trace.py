@@ -64,8 +64,7 @@ class _Tracer(TorchFunctionMode):
     def __init__(self, module: nn.Module, leaves: dict[str, Leaf], functional: Functional) -> None:
         super().__init__()
         self._functional = functional
-        self._follower = Follower(functional.inline, self._drive, self._result)
-        self._drives: defaultdict[int, list[tuple[Tensor, list[Origins]]]] = defaultdict(list)
+        self._follower = Follower(functional.inline, self._take, self._give)
         self.written = ["" for _ in functional.layers]
         self.paths, self.leaves = Paths(module), leaves
         # An id names a tensor only while that lives; modules replace their buffers as they run.
@@ -148,38 +147,24 @@ class _Tracer(TorchFunctionMode):
         title = function_name(func)
         if self._opaque or title.startswith("lift_fresh"):  # the latter is a step of making a tensor, not a use of it
             return func(*args, **kwargs)
-        place = self._follower.arrive(self.paths.current, title)
-        if place is None:
-            return self._call(func, title, args, kwargs)
-        with no_tracking():
-            self._follower.before(place, args, kwargs)
-        inside = self._follower.is_inside(place)
-        output = func(*args, **kwargs) if inside else self._call(func, title, args, kwargs)
-        with no_tracking():
-            self._follower.after(place, args, kwargs, output)
-        return output
+        return self._follower.call(self.paths.current, func, args, kwargs, self._call)
 
-    def _drive(self, layer: int, tensor: Tensor, first: bool) -> None:
-        data, others = (0, []) if first else self._drives[layer].pop()
-        self._drives[layer].append((data + tensor, [*others, layers(self.origins.of(tensor))]))
+    def _take(self, tensor: Tensor) -> tuple[Tensor, Origins]:
+        return tensor.detach().clone(), layers(self.origins.of(tensor))
 
-    def _result(self, layer: int, tensor: Tensor, first: bool) -> None:
+    def _give(self, layer: int, inputs: list[tuple[Tensor, Origins]], output: Tensor, first: bool) -> None:
         """One time step of a layer that the forward pass computes by itself."""
-        if not first:
-            name = self.written[layer]
-            self.origins.mark(tensor, {name: self._counts[name] - 1})
-            return
-        written, (data, sources) = self._functional.layers[layer], self._drives[layer].pop(0)
+        written, sources = self._functional.layers[layer], tuple(origins for _, origins in inputs)
         assert written.op is not None
         if not self.written[layer]:
             self.written[layer] = self._written_name(written, sources)
         name = self.written[layer]
-        self._record(
-            name, written.op, written.path, tuple(sources), data, tensor.detach().to(data.dtype), None, written.note
-        )
-        self.origins.mark(tensor, {name: self._counts[name] - 1})
+        if first:
+            data = inputs[0][0]
+            self._record(name, written.op, written.path, sources, data, output.to(data.dtype), None, written.note)
+        self.origins.mark(output, {name: self._counts[name] - 1})
 
-    def _written_name(self, written: Written, sources: list[Origins]) -> str:
+    def _written_name(self, written: Written, sources: tuple[Origins, ...]) -> str:
         alone = written.path and sum(w.path == written.path for w in self._functional.layers) == 1
         latest = {e.name: k for k, e in enumerate(self.executions)}
         driver = max((s for origins in sources for s in origins), key=lambda s: latest.get(s, -1), default="")
