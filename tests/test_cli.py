@@ -31,7 +31,7 @@ class Broken(SpikingNet):
         return self.fc(self.conv1(x))
 broken = Broken()
 ann = torch.nn.Sequential(
-    torch.nn.Conv2d(2, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.AvgPool2d(2), torch.nn.Flatten(), torch.nn.Linear(64, 4)
+    torch.nn.Conv2d(2, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.AvgPool2d(2), torch.nn.Flatten(), torch.nn.Linear(64, 5)
 ).eval()
 """
 
