@@ -186,7 +186,7 @@ READ_OUT = "membrane read-out"
 
 FINAL_ONLY = frozenset(
     """
-    softmax log_softmax logsumexp max min amax amin maximum minimum topk sort abs __abs__
+    softmax log_softmax sigmoid tanh logsumexp max min amax amin maximum minimum topk sort abs __abs__
     """.split()
 ) | {READ_OUT}
 """Harmless behind the last layer with weights: listed as host layers there, refused in front of one."""
