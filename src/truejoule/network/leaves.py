@@ -208,6 +208,7 @@ class _Scout(TorchFunctionMode):
                 and data.shape == result.shape
                 and data.dim() > 0
                 and data.is_floating_point()
+                and data.dim()  # a module called on a single number prepares a scale
             ):
                 self.candidates.setdefault(path, tuple(data.shape))
                 self.origins.mark(result, {**self.origins.of(data), path: 0})
