@@ -250,6 +250,7 @@ class Cnv(nn.Module):
         return self.fc2(x) * self.scale + self.offset
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("weight_bits", "input_bits"), [(1, 1), (1, 2), (2, 2)])
 def test_brevitas_cnv(weight_bits: int, input_bits: int) -> None:
     kind = (1, "binary") if weight_bits == 1 else (2, "signed")

@@ -191,7 +191,7 @@ def test_read_right(name: str) -> None:
 
 
 REFUSED = {
-    "SpyTorch": (Family(Zenke, lambda: events(3, 6, 20), 3, 6), "einsum|another path"),
+    "SpyTorch": (Family(Zenke, lambda: events(3, 6, 20), 3, 6), "einsum|another path|without a layer that multiplies"),
     "a sign moved to 0 and 1": (Family(lambda: Plain("sign"), image, 3, 4), "mul"),
 }
 

@@ -8,6 +8,9 @@ from family import Family, check, events, image, norm
 from spiking_parts import Cuba, Current, Filled, Flat, Kept, Looped, Pair, Scaled, Squeezed
 from torch import Tensor, nn
 
+from truejoule.errors import InputError
+from truejoule.network import read
+
 
 class Tutorial(nn.Module):
     """snnTorch tutorial 5: membranes are variables of the loop; spikes and membranes of every step are the output."""
@@ -64,6 +67,23 @@ class Tet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = torch.stack([x] * self.steps, dim=1) if self.steps else x
         return self.classifier(torch.flatten(self.features(x), 2))
+
+
+class Twice(nn.Module):
+    """TET's ResNet-19: one neuron object at two places; harmless, as it forgets everything between calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2, self.fc = (
+            Flat(nn.Conv2d(3, 6, 3), norm(6)),
+            Flat(nn.Conv2d(6, 8, 3), norm(8)),
+            Flat(nn.Linear(128, 5)),
+        )
+        self.spike = Looped()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.unsqueeze_(1).repeat(1, 4, 1, 1, 1)  # changes the shape of its input in place
+        return self.fc(self.spike(self.conv2(self.spike(self.conv1(x)))).flatten(2))
 
 
 class Membrane(nn.Module):
@@ -177,14 +197,20 @@ class Converted(nn.Sequential):
         )
 
 
-class Sinabs(nn.Sequential):
+class Sinabs(nn.Module):
+    """(N, T, ...) from the user, (N*T, ...) everywhere inside, as Sinabs' squeezing layers want it."""
+
     def __init__(self, steps: int) -> None:
-        super().__init__(
+        super().__init__()
+        self.layers = nn.Sequential(
             *(nn.Conv2d(2, 6, 3, bias=False), Squeezed(steps), nn.AvgPool2d(2), nn.Conv2d(6, 8, 3, bias=False)),
             *(Squeezed(steps), nn.Flatten(), nn.Linear(8, 5, bias=False), Squeezed(steps)),
         )
         for index in (0, 3, 6):
-            self[index].weight.data *= 4
+            self.layers[index].weight.data *= 4
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
 def tutorial(first: nn.Module, second: nn.Module | None = None) -> Family:
@@ -225,17 +251,11 @@ FAMILIES = {
     ),
     "spiking ResNet, one step": Family(lambda: Residual(False, "s"), image, 3, 4, (Kept,), outer=True, options=STEP),
     "spiking VGG": Family(Vgg, lambda: image(2), 2, 4, (Kept,), outer=True, options=STEP),
-    "EfficientLIF over channels": Family(lambda: Shared("channels"), image, 3, 3, (Kept,)),
-    "EfficientLIF over layers": Family(lambda: Shared("layers"), image, 3, 3, (Kept,)),
+    "EfficientLIF, nothing shared": Family(lambda: Shared("nothing"), image, 3, 3, (Kept,)),
+    "tdBN, one forgetful neuron at two places": Family(Twice, image, 3, 4, (Looped,), at_once=True),
     "QCFS": Family(Converted, image, 3, 4, (Scaled,), outer=True, options=STEP),
     "Sinabs": Family(
-        lambda: Sinabs(4),
-        lambda: events(12, 2, 8, 8),
-        3,
-        4,
-        (Squeezed,),
-        at_once=True,
-        options={"time_axis": 1, "time_steps": 4},
+        lambda: Sinabs(4), lambda: events(3, 4, 2, 8, 8), 3, 4, (Squeezed,), at_once=True, options={"time_axis": 1}
     ),
 }
 
@@ -243,3 +263,11 @@ FAMILIES = {
 @pytest.mark.parametrize("name", FAMILIES)
 def test_read_right(name: str) -> None:
     check(FAMILIES[name])
+
+
+@pytest.mark.parametrize("over", ["channels", "layers"])
+def test_a_shared_state_is_refused_by_name(over: str) -> None:
+    """EfficientLIF: what one membrane for two places costs, no record says."""
+    family = Family(lambda: Shared(over), image, 3, 3, (Kept,))
+    with pytest.raises(InputError, match="two places of the network, which then share its state"):
+        read(family.build(), family.example())

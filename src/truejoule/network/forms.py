@@ -120,7 +120,7 @@ def _samples(module: nn.Module, shape: tuple[int, ...] | None) -> Iterator[tuple
 
 
 def _attempt(caller: Caller, shape: tuple[int, ...] | None, width: int, trailing: tuple[int, ...]) -> Form | None:
-    real = shape[0] if shape is not None else 1
+    real = shape[0] if shape else 1
     problem = NotElementwise("no length was found that it takes")
     for lead in dict.fromkeys((*LEADS, 3 * real, real)):
         try:

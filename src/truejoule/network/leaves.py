@@ -206,6 +206,7 @@ class _Scout(TorchFunctionMode):
                 isinstance(data, Tensor)
                 and isinstance(result, Tensor)
                 and data.shape == result.shape
+                and data.dim() > 0
                 and data.is_floating_point()
                 and data.dim()  # a module called on a single number prepares a scale
             ):

@@ -26,6 +26,7 @@ from truejoule.network.recognise import (
     recognise,
     tensors,
 )
+from truejoule.network.state import State
 from truejoule.workload.layer import Op
 from truejoule.workload.workload import NotUnderstood
 
@@ -86,7 +87,9 @@ class _Tracer(TorchFunctionMode):
         self._weights: dict[str, str] = {}
         self._prepared: set[str] = set()  # parameters that cannot be told by identity alone
         self._sequence: defaultdict[tuple[str, str], list[str | None]] = defaultdict(list)
-        self._arguments: list[tuple[Origins, Origins | None]] = []  # of the data, and of states that are passed in
+        self._arguments: list[
+            tuple[Origins, Origins | None, State | None]
+        ] = []  # of the data, of states passed in, and what it keeps
 
     def names(self) -> Names:
         leaves = {path: tuple(self._calls[path]) for path in self.leaves}
@@ -102,14 +105,17 @@ class _Tracer(TorchFunctionMode):
             with no_tracking():
                 data, *state = tensors(args) or [None]
                 given = layers(self.origins.of_all(state)) if len(args) > 1 else None
-                self._arguments.append((self.origins.of(data) if data is not None else {}, given))
+                kept = State.of(module) if given is None and self.leaves[path].op == "neuron" else None
+                self._arguments.append((self.origins.of(data) if data is not None else {}, given, kept))
 
     def leave(self, path: str, module: nn.Module, args: Any, output: Any) -> None:
         if path not in self.leaves:
             return
         self._opaque -= 1
         with no_tracking():
-            leaf, (sources, state) = self.leaves[path], self._arguments.pop()
+            leaf, (sources, state, kept) = self.leaves[path], self._arguments.pop()
+            if kept is not None and not kept.differing(State.of(module)):
+                state = {}  # it forgot everything between its calls
             if self._opaque:
                 return
             data, result = first_tensor(args), first_tensor(output)
