@@ -48,6 +48,13 @@ class History:
         """The nearest layers with weights, neurons or the input that values come from, looking through norms, pooling and additions."""
         return union(self._anchors_of(name, index) for name, index in origins.items())
 
+    def over_time(self, a: Origins, b: Origins) -> bool:
+        """Whether two operands are the same layer's values, or those of different executions of it behind norms of their own."""
+        if set(a) == set(b):
+            return True
+        first, second = self.anchors(a), self.anchors(b)
+        return set(first) == set(second) and all(first[name] != second[name] for name in first)
+
     def _anchors_of(self, name: str, index: int) -> Origins:
         key = (name, index)
         if key not in self._anchors:

@@ -14,8 +14,9 @@ from truejoule.errors import InputError
 from truejoule.network.activations import activation
 from truejoule.network.calling import own_dtype
 from truejoule.network.execution import Leaf
+from truejoule.network.failing import guarded
 from truejoule.network.forms import Form
-from truejoule.network.interpret import Paths, guarded
+from truejoule.network.interpret import Paths
 from truejoule.network.predict import predict
 from truejoule.network.probe import Probed, UnknownNeuron, examine
 from truejoule.network.provenance import Provenance, no_tracking, quiet

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from truejoule.errors import InputError
 from truejoule.network.checks import check_arguments, check_executions, check_finite, check_places
 from truejoule.network.execution import INPUT, Execution, Trace
+from truejoule.network.failing import ForwardFailed
 from truejoule.network.functional import find_functional
-from truejoule.network.interpret import ForwardFailed, Names, interpret, named_tensors
+from truejoule.network.interpret import Names, interpret, named_tensors
 from truejoule.network.leaves import Leaves, check_time, find_leaves
 from truejoule.network.network import Network, evaluating, same_outputs, stepper
 from truejoule.network.precision import weight_precision

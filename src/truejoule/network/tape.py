@@ -13,8 +13,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from truejoule.network.execution import Leaf
+from truejoule.network.failing import guarded
 from truejoule.network.inline import Place
-from truejoule.network.interpret import Paths, guarded
+from truejoule.network.interpret import Paths
 from truejoule.network.operands import Ref, choice_of, program_of, refs, uniform
 from truejoule.network.provenance import no_tracking, quiet
 from truejoule.network.recognise import function_name, tensors

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from truejoule.network.execution import INPUT, Execution, History, Leaf, Trace, plain_path, strip
+from truejoule.network.failing import guarded
 from truejoule.network.functional import Functional, Written
 from truejoule.network.inline import Follower
-from truejoule.network.interpret import Names, Paths, guarded, named_tensors, weight_identity
+from truejoule.network.interpret import Names, Paths, named_tensors, weight_identity
 from truejoule.network.operation import Operation
 from truejoule.network.outside import FILLING, WHY, Outside
 from truejoule.network.provenance import Origins, Provenance, layers, no_tracking, parameters, quiet, union
@@ -238,16 +239,9 @@ class _Tracer(TorchFunctionMode):
             return None  # arithmetic on parameters, or a reader of its own kind
         if operation.op == "sign" and set(sources[0]) == {INPUT}:
             return None  # an encoder
-        if operation.op == "add" and (not all(sources) or self._over_time(*sources)):
+        if operation.op == "add" and (not all(sources) or self._history.over_time(*sources)):
             return None  # adding a constant, or adding up over time
         return self._plain_name(operation.op, self.paths.current, sources)
-
-    def _over_time(self, a: Origins, b: Origins) -> bool:
-        """Whether two operands are the same layer's values, or those of different executions of it behind norms of their own."""
-        if set(a) == set(b):
-            return True
-        first, second = self._history.anchors(a), self._history.anchors(b)
-        return set(first) == set(second) and all(first[name] != second[name] for name in first)
 
     def _weight_name(self, known: str | None, made_of: list[str], operation: Operation, path: str) -> str:
         assert operation.weight is not None
