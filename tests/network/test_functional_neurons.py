@@ -635,4 +635,4 @@ def test_a_neuron_behind_a_relu_and_a_scale():
         ("relu.neuron", "neuron"),
         ("out", "linear"),
     ]
-    assert workload["relu.neuron"].neuron == Neuron(threshold=2.0)
+    assert workload["relu.neuron"].neuron == Neuron(threshold=1.0)

@@ -195,11 +195,14 @@ def _roles(flow: Flow, layer: int, outcome: Outcome) -> dict[Place, list[Role]]:
     users = sorted({flow.nodes[n].call for n in outcome.inside})
     begin = 0
     for entering, results in zip(outcome.drives, outcome.several, strict=True):
-        for k, drive in enumerate(entering):
+        seen = []
+        for drive in entering:
             at = next((c for c in users if c >= begin and drive in calls[c].before), None)
             if at is None:
                 raise Refused("its input is not seen by any torch call")
-            roles[calls[at].place].append(Role(layer, "drive", calls[at].before.index(drive), k == 0))
+            seen.append((at, calls[at].before.index(drive)))
+        for k, (at, position) in enumerate(sorted(seen)):
+            roles[calls[at].place].append(Role(layer, "drive", position, k == 0))
         at = 0
         for k, result in enumerate(results):
             at, role = _seen(flow, layer, result, k == 0)

@@ -69,7 +69,8 @@ class Follower:
     ) -> None:
         self._inline, self._on_drive, self._on_result = inline, on_drive, on_result
         self._met: Counter[tuple[str, str]] = Counter()
-        self._open: set[int] = set()
+        self._begun: Counter[int] = Counter()
+        self._ended: Counter[int] = Counter()
 
     def arrive(self, path: str, title: str) -> Place | None:
         """To be called once for every torch call; ``None`` for those without a meaning here."""
@@ -96,8 +97,10 @@ class Follower:
                 self._report(role, place, tensors((args, kwargs)))
 
     def _report(self, role: Role, place: Place, found: list[Tensor]) -> None:
-        again = role.what != "drive" and not role.first
-        strange = role.position >= len(found) or (role.what != "drive" and (role.layer in self._open) == again)
+        # A spike may become data after the input of the next step has come in (hybrid conversion).
+        lead = self._begun[role.layer] - self._ended[role.layer]
+        possible = role.what == "drive" or (lead > 0 if role.first else self._ended[role.layer] > 0)
+        strange = role.position >= len(found) or not possible or lead > 1 + (role.what != "drive")
         if strange:
             raise InputError(
                 "a neuron in the forward pass that takes another path than with the example",
@@ -107,8 +110,8 @@ class Follower:
                 fix="put the neuron into a module of its own",
             )
         if role.what == "drive":
-            self._open.add(role.layer)
+            self._begun[role.layer] += role.first
             self._on_drive(role.layer, found[role.position], role.first)
         else:
-            self._open.discard(role.layer)
+            self._ended[role.layer] += role.first
             self._on_result(role.layer, found[role.position], role.first)

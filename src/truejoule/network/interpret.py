@@ -15,7 +15,8 @@ from torch.overrides import TorchFunctionMode
 
 from truejoule.errors import InputError, TrueJouleError, in_one_line
 from truejoule.network.inline import Follower, Inline
-from truejoule.network.recognise import Operation, first_tensor, function_name, recognise, tensors, value_of, wraps
+from truejoule.network.operation import Operation
+from truejoule.network.recognise import first_tensor, function_name, recognise, tensors, value_of, wraps
 from truejoule.network.state import reset
 
 
@@ -171,7 +172,7 @@ class _Runner(TorchFunctionMode):
         self._executed: Counter[str] = Counter()
         self._met: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._follower = Follower(names.inline, self._drive, self._result)
-        self._drives: dict[int, Tensor] = {}
+        self._drives: defaultdict[int, list[Tensor]] = defaultdict(list)
 
     def enter(self, path: str, module: nn.Module, args: Any) -> None:
         if path in self._names.leaves:
@@ -211,14 +212,15 @@ class _Runner(TorchFunctionMode):
 
     def _drive(self, layer: int, tensor: Tensor, first: bool) -> None:
         if self._on_layer is not None:
-            self._drives[layer] = tensor.clone() if first else self._drives[layer] + tensor
+            earlier = 0 if first else self._drives[layer].pop()
+            self._drives[layer].append(earlier + tensor)
 
     def _result(self, layer: int, tensor: Tensor, first: bool) -> None:
         if not first:
             return
         step, steps = self._step(self._names.written[layer])
         if self._on_layer is not None:
-            self._on_layer(self._names.written[layer], step, steps, self._drives.pop(layer), tensor)
+            self._on_layer(self._names.written[layer], step, steps, self._drives[layer].pop(0), tensor)
 
     def _call(self, func: Any, title: str, args: Any, kwargs: Any) -> Any:
         operation = recognise(title, args, kwargs)

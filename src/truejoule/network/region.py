@@ -29,7 +29,9 @@ class Flow:
         for node in self.nodes:
             for parent in node.parents:
                 self.consumers[parent].append(node.index)
-        self.live, self.feeds = set(tape.outputs), set[int]()
+        # A layer counts as a use even if its answer comes too late in the last steps to reach the output.
+        self.live = {*tape.outputs, *(node.index for node in self.nodes if node.kind == "layer")}
+        self.feeds = set[int]()
         for node in reversed(self.nodes):
             if node.index in self.live:
                 self.live.update(node.parents)
@@ -130,18 +132,25 @@ class Region:
     # where the input enters
 
     def ways(self) -> list[list[list[int]]]:
-        """Per time step, the values that enter (one, or several whose sum enters); of a stateless one, every choice."""
+        """Per time step, the values that enter (one, or several whose sum enters): every choice of where it begins."""
         if self.steps == 1:
             return [[[entry]] for entry in self._single()]
         entries = [self._entries(step) for step in range(1, self.steps)]
+        unscaled = [sorted(self._unscaled(e) for e in step) for step in entries]
+        ways = [way for way in (self._from_first_step(e) for e in (entries, unscaled)) if way]
+        if not ways:
+            raise Refused("what enters it changes from one time step to the next")
+        return ways
+
+    def _from_first_step(self, entries: list[list[int]]) -> list[list[int]] | None:
+        """With what enters in the first time step, where there is no state yet; ``None`` if it cannot be told."""
         shapes = {tuple(self._signature(e) for e in step) for step in entries}
         if len(shapes) > 1:
-            raise Refused("what enters it changes from one time step to the next")
+            return None
         wanted = shapes.pop()
-        first = [self._first(signature, entries[0][k]) for k, signature in enumerate(wanted)]
-        if not any(f is not None for f in first):
-            raise Refused("what enters it in the first time step is not what enters it later")
-        return [[[f for f in first if f is not None], *entries]]
+        found = [self._first(signature, entries[0][k]) for k, signature in enumerate(wanted)]
+        first = [f for f in found if f is not None]
+        return [first, *entries] if first else None
 
     def _single(self) -> list[int]:
         """Values of which all of it is a function, the last one first."""
@@ -169,7 +178,7 @@ class Region:
         if len(entering) > 1:
             leaves = {leaf for e in entering for leaf in self._leaves(e)}
             entering = leaves if len(leaves) == 1 else entering
-        return sorted(self._unscaled(e) for e in entering)
+        return sorted(entering)
 
     def _leaves(self, index: int) -> set[int]:
         if index not in self.fresh:

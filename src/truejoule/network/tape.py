@@ -261,8 +261,9 @@ class _Writer(TorchDispatchMode):
         if name.startswith(_VALUELESS):
             parents = ()
         layer = any(word in name for word in _LAYERS)
-        if not parents and layer and operands and uniform(operands[1 if name == "addmm" else 0]) is not None:
-            pass  # a layer on a state that is still empty: its later executions are data
+        weighted = layer and not any(word in name for word in ("norm", "pool"))
+        if not parents and weighted and operands and uniform(operands[1 if name == "addmm" else 0]) is not None:
+            pass  # weights on a state that is still empty: later executions see data
         elif not parents:
             if writes:
                 self._write(args[0], None)
@@ -273,7 +274,7 @@ class _Writer(TorchDispatchMode):
                 node: int | None = parents[0]
             elif layer:
                 site = None
-                if not any(word in name for word in ("norm", "pool")):
+                if weighted:
                     site = (self.path, name, tuple(tuple(t.shape) for t in operands if t.dim() > 1)[1:])
                 node = self.add(
                     "layer", name, parents, tensor.dtype, deep=True, site=site or (None if parents else name)

@@ -13,13 +13,13 @@ from truejoule.network.execution import INPUT, Execution, History, Leaf, Trace, 
 from truejoule.network.functional import Functional, Written
 from truejoule.network.inline import Follower
 from truejoule.network.interpret import Names, Paths, guarded, named_tensors, weight_identity
+from truejoule.network.operation import Operation
 from truejoule.network.outside import FILLING, WHY, Outside
 from truejoule.network.provenance import Origins, Provenance, layers, no_tracking, parameters, quiet, union
 from truejoule.network.recognise import (
     FINAL_ONLY,
     PRODUCTS,
     TRANSPARENT,
-    Operation,
     first_tensor,
     function_name,
     reason,
@@ -65,7 +65,7 @@ class _Tracer(TorchFunctionMode):
         super().__init__()
         self._functional = functional
         self._follower = Follower(functional.inline, self._drive, self._result)
-        self._drives: dict[int, tuple[Tensor, list[Origins]]] = {}
+        self._drives: defaultdict[int, list[tuple[Tensor, list[Origins]]]] = defaultdict(list)
         self.written = ["" for _ in functional.layers]
         self.paths, self.leaves = Paths(module), leaves
         # An id names a tensor only while that lives; modules replace their buffers as they run.
@@ -160,12 +160,8 @@ class _Tracer(TorchFunctionMode):
         return output
 
     def _drive(self, layer: int, tensor: Tensor, first: bool) -> None:
-        origins = layers(self.origins.of(tensor))
-        if first:
-            self._drives[layer] = tensor.detach().clone(), [origins]
-        else:
-            data, others = self._drives[layer]
-            self._drives[layer] = data + tensor, [*others, origins]
+        data, others = (0, []) if first else self._drives[layer].pop()
+        self._drives[layer].append((data + tensor, [*others, layers(self.origins.of(tensor))]))
 
     def _result(self, layer: int, tensor: Tensor, first: bool) -> None:
         """One time step of a layer that the forward pass computes by itself."""
@@ -173,7 +169,7 @@ class _Tracer(TorchFunctionMode):
             name = self.written[layer]
             self.origins.mark(tensor, {name: self._counts[name] - 1})
             return
-        written, (data, sources) = self._functional.layers[layer], self._drives.pop(layer)
+        written, (data, sources) = self._functional.layers[layer], self._drives[layer].pop(0)
         assert written.op is not None
         if not self.written[layer]:
             self.written[layer] = self._written_name(written, sources)
@@ -249,6 +245,8 @@ class _Tracer(TorchFunctionMode):
     def _plain(self, operation: Operation, sources: tuple[Origins, ...]) -> str | None:
         if operation.op == "host" or not any(sources):
             return None  # arithmetic on parameters, or a reader of its own kind
+        if operation.op == "sign" and set(sources[0]) == {INPUT}:
+            return None  # an encoder
         if operation.op == "add" and (not all(sources) or self._over_time(*sources)):
             return None  # adding a constant, or adding up over time
         return self._plain_name(operation.op, self.paths.current, sources)
@@ -297,6 +295,8 @@ class _Tracer(TorchFunctionMode):
         result = first_tensor(output)
         if not together or result is None:
             return
+        if set(together) == {INPUT} and (title in PRODUCTS or title in ("abs", "__abs__")):
+            return  # an encoder
         if title in PRODUCTS:
             data = [(t, s) for t, s in zip(operands, sources, strict=True) if s]
             if len(data) > 1 and (data[0][0].shape == data[1][0].shape or set(data[0][1]) != set(data[1][1])):
