@@ -20,7 +20,19 @@ WEIGHTS = (
     "real",
 )
 SCALES = ("per layer", "per channel")
-INPUTS = ("spikes", "signs", "counts", "int8", "-128..128", "9 bit", "10 bit", "12 bit", "signed 12 bit", "image", "real")
+INPUTS = (
+    "spikes",
+    "signs",
+    "counts",
+    "int8",
+    "-128..128",
+    "9 bit",
+    "10 bit",
+    "12 bit",
+    "signed 12 bit",
+    "image",
+    "real",
+)
 LAYERS = ("conv", "strided", "dilated", "grouped", "depthwise", "conv1d", "linear", "linear over positions")
 ACTIVATIONS = ("spiking", "relu", "sign")
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -201,7 +213,9 @@ class Reference:
         bits = self.image_bits if name == "first" else self.input_bits
         top = 2 ** (bits - (low < 0)) - 1
         step = max(high, -low) / top
-        return torch.round((x if x.dtype == torch.float64 else x.float()) / step).clamp(-top if low < 0 else 0, top).double(), step
+        return torch.round((x if x.dtype == torch.float64 else x.float()) / step).clamp(
+            -top if low < 0 else 0, top
+        ).double(), step
 
     def compute(self, call) -> Tensor:
         name, x = call.name, call.input

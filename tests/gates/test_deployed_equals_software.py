@@ -127,7 +127,13 @@ def gate(machine, case: Case) -> None:
 
 
 @pytest.mark.parametrize("name", preset.names())
-@settings(max_examples=10, deadline=None, phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck), derandomize="CI" in os.environ)
+@settings(
+    max_examples=10,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+    derandomize="CI" in os.environ,
+)
 @given(data=st.data(), case=CASES)
 def test_undisturbed_machines_equal_the_quantised_network(name, data, case):
     choice = st.integers(0, len(choices(name)) - 1)

@@ -30,7 +30,9 @@ def test_a_dropped_radix(monkeypatch):
 def test_a_forgotten_negative_pass(monkeypatch):
     original = crossbar.bit_planes
     case = Case("signed 4", "per layer", "int8", "conv", "relu", torch.float32)
-    monkeypatch.setattr(crossbar, "bit_planes", lambda codes, low, high: original(codes, 1 - high if low else 0, high)[:-1])
+    monkeypatch.setattr(
+        crossbar, "bit_planes", lambda codes, low, high: original(codes, 1 - high if low else 0, high)[:-1]
+    )
     with pytest.raises(AssertionError):
         gate.gate(tj.accelerator("spikeflow"), case)
 
@@ -58,7 +60,9 @@ def test_noise_keyed_wrongly(monkeypatch, forget):
         *name, sample, step, plane = key
         if name[-1] != "read":
             return original(shape, seed, *key)
-        return original(shape, seed, *name, 0 if forget == "sample" else sample, step, 0 if forget == "plane" else plane)
+        return original(
+            shape, seed, *name, 0 if forget == "sample" else sample, step, 0 if forget == "plane" else plane
+        )
 
     monkeypatch.setattr(crossbar, "normal", keyed)
     with pytest.raises(AssertionError):
@@ -70,9 +74,7 @@ def test_noise_keyed_wrongly(monkeypatch, forget):
 
 def test_silent_clipping(monkeypatch):
     for module in (crossbar, __import__("truejoule.accelerators.sata.numerics", fromlist=["x"])):
-        monkeypatch.setattr(
-            module, "integers", lambda x, grid: (way_in.integers(x, grid)[0], Taken(x.numel(), 0, 0))
-        )
+        monkeypatch.setattr(module, "integers", lambda x, grid: (way_in.integers(x, grid)[0], Taken(x.numel(), 0, 0)))
         with pytest.raises(AssertionError):
             batches.test_clipped_and_rounded_inputs_are_counted_on_every_sample(module.__name__.split(".")[-2])
 

@@ -15,7 +15,9 @@ def integers(bits: int, scheme: str, rows: int, columns: int, seed: int, mid_ris
     if mid_rise:
         return 2.0 * torch.randint(0, 2**bits, (rows, columns), generator=generator) + 1 - 2**bits
     if bits == 1:
-        return torch.full((rows, columns), 0.0)  # one bit in two's complement is -1 and 0; differential pairs hold 0 alone
+        return torch.full(
+            (rows, columns), 0.0
+        )  # one bit in two's complement is -1 and 0; differential pairs hold 0 alone
     low = -(2 ** (bits - 1)) + (scheme == "differential")
     return torch.randint(low, 2 ** (bits - 1), (rows, columns), generator=generator).float()
 

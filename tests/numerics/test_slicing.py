@@ -31,7 +31,9 @@ def test_every_row_has_one_place(channels, kernel, rows, order):
 @given(st.integers(1, 12), st.sampled_from(["unsigned", "symmetric", "full range", "bipolar"]), st.integers(0, 10**6))
 def test_planes_add_up(bits, kind, seed):
     half = 2 ** (bits - 1)
-    low, high = {"unsigned": (0, 2**bits - 1), "bipolar": (-1, 1)}.get(kind, (1 - half - (kind == "full range"), half - 1))
+    low, high = {"unsigned": (0, 2**bits - 1), "bipolar": (-1, 1)}.get(
+        kind, (1 - half - (kind == "full range"), half - 1)
+    )
     if kind in ("symmetric", "full range") and bits == 1:
         return  # one bit with a sign is -1 and +1
     codes = torch.randint(low, high + 1, (50,), generator=torch.Generator().manual_seed(seed)).float()

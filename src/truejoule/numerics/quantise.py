@@ -113,7 +113,9 @@ def integer_weights(weight: Tensor, bits: int, levels: Levels, *, where: str) ->
     scale = _scale(flat, 2**bits - 1 if odd else 2 ** (bits - 1), accuracy, where)
     codes = torch.round(flat / torch.where(scale > 0, scale, 1.0)[:, None])
     # A channel of zeros has no odd code: any one does, times a scale of zero.
-    return IntegerWeights(torch.where(scale[:, None] > 0, codes, 1.0).float() if odd else codes.float(), scale, bits, odd)
+    return IntegerWeights(
+        torch.where(scale[:, None] > 0, codes, 1.0).float() if odd else codes.float(), scale, bits, odd
+    )
 
 
 def _rounded(flat: Tensor, bits: int) -> IntegerWeights:
