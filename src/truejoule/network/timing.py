@@ -194,7 +194,7 @@ class _Chooser:
                     fix="give every place its own module or parameter; say time_steps= if T was not recognised",
                 )
             return Layout("batch", 1, steps if count > 1 else 1)
-        kinds = self._kinds(execution.op, execution.input_shape, self.samples)
+        kinds: set[Kind] = self._kinds(execution.op, execution.input_shape, self.samples)
         form = self.neurons.get(execution.name)
         if form is not None:
             wanted: Kind = "batch" if form.time is None else "flat" if form.flat else "time"
@@ -209,7 +209,8 @@ class _Chooser:
                 for source in sources
             }
             if len(carried) == 1:
-                kinds &= {"time"} if carried == {True} else {"batch"}
+                carrying: Kind = "time" if carried == {True} else "batch"
+                kinds = kinds & {carrying}
         if len(kinds) > 1 and "time" in kinds and self._shared_with_neurons(execution.input_shape):
             kinds = {"time"}
         if len(kinds) != 1:
@@ -220,7 +221,7 @@ class _Chooser:
                 expected=f"{self.samples} samples, {steps} steps × {self.samples} samples, or both axes",
                 fix="say time_steps= and time_axis=, or give an example with another number of samples",
             )
-        kind = kinds.pop()
+        (kind,) = kinds
         return Layout("batch", 1, 1) if kind == "batch" else Layout(kind, steps, steps)
 
     def _kinds(self, op: str, shape: tuple[int, ...], samples: int) -> set[Kind]:
