@@ -17,13 +17,14 @@ def check_module(module: Any) -> None:
     """Raises ``InputError`` for anything that is not a network that can be run: a class, its weights alone, TorchScript."""
     if not isinstance(module, nn.Module):
         a_class = isinstance(module, type) and issubclass(module, nn.Module)
+        name = getattr(module, "__name__", "")
         weights = isinstance(module, Mapping) and any(isinstance(value, Tensor) for value in module.values())
         raise InputError(
             "not a network",
             where="the network",
-            got=f"the class {module.__name__}" if a_class else "a state_dict" if weights else type(module).__name__,
+            got=f"the class {name}" if a_class else "a state_dict" if weights else type(module).__name__,
             expected="an instance of torch.nn.Module",
-            fix=f"create it first: {module.__name__}()"
+            fix=f"create it first: {name}()"
             if a_class
             else "these are weights without a network: net = MyNet(); net.load_state_dict(...)"
             if weights

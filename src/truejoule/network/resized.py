@@ -16,7 +16,7 @@ from truejoule.network.execution import Execution
 class Size(NamedTuple):
     """How often a layer ran, and the shape of its first input."""
 
-    count: int
+    runs: int
     shape: tuple[int, ...]
 
 
@@ -28,7 +28,7 @@ def sizes_of(executions: Sequence[Execution]) -> Sizes:
     found: dict[str, Size] = {}
     for execution in executions:
         known = found.get(execution.name)
-        found[execution.name] = Size(known.count + 1, known.shape) if known else Size(1, execution.input_shape)
+        found[execution.name] = Size(known.runs + 1, known.shape) if known else Size(1, execution.input_shape)
     return found
 
 

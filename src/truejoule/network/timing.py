@@ -99,9 +99,9 @@ def infer(
 
     def steps_in(seen: Sizes) -> int:
         """Time steps, as far as neurons and repetitions show them."""
-        called = [seen[name].count for name in weighted if name in seen]
+        called = [seen[name].runs for name in weighted if name in seen]
         inside = [
-            seen[name].count * (form.steps_in(seen[name].shape) if form else 1)
+            seen[name].runs * (form.steps_in(seen[name].shape) if form else 1)
             for name, form in neurons.items()
             if name in seen
         ]
@@ -123,7 +123,7 @@ def infer(
     samples = int(example.shape[0] if axis is None else example.shape[1 - axis])
     inherent = int(example.shape[axis]) if axis is not None else None
     if not neurons:
-        found = max([found, *(_ratio(e, samples) * runs[e.name].count for e in executions if e.name in weighted)])
+        found = max([found, *(_ratio(e, samples) * runs[e.name].runs for e in executions if e.name in weighted)])
     if inherent is not None and time_steps is not None and inherent != time_steps:
         raise InputError(
             "time_steps and the example disagree",
@@ -183,7 +183,7 @@ class _Chooser:
     """Another number of samples, and the sizes that go with it."""
 
     def layout(self, execution: Execution, before: Mapping[str, Layout]) -> Layout:
-        count, steps = self.runs[execution.name].count, self.steps
+        count, steps = self.runs[execution.name].runs, self.steps
         if steps == 1 or count > 1:
             if count not in (1, steps, steps - 1):
                 raise InputError(
@@ -194,10 +194,10 @@ class _Chooser:
                     fix="give every place its own module or parameter; say time_steps= if T was not recognised",
                 )
             return Layout("batch", 1, steps if count > 1 else 1)
-        kinds = self._kinds(execution.op, execution.input_shape, self.samples)
+        kinds: set[Kind] = self._kinds(execution.op, execution.input_shape, self.samples)
         form = self.neurons.get(execution.name)
         if form is not None:
-            wanted = "batch" if form.time is None else "flat" if form.flat else "time"
+            wanted: Kind = "batch" if form.time is None else "flat" if form.flat else "time"
             kinds = kinds & {wanted} or kinds  # a neuron that takes it otherwise is refused by its name
         if len(kinds) > 1:
             kinds = self._with_other_samples(execution, kinds)
@@ -208,7 +208,9 @@ class _Chooser:
                 for sources in execution.sources
                 for source in sources
             }
-            kinds = {"time"} if carried == {True} else {"batch"} if carried == {False} else kinds
+            if len(carried) == 1:
+                carrying: Kind = "time" if carried == {True} else "batch"
+                kinds = kinds & {carrying}
         if len(kinds) > 1 and "time" in kinds and self._shared_with_neurons(execution.input_shape):
             kinds = {"time"}
         if len(kinds) != 1:
@@ -219,7 +221,7 @@ class _Chooser:
                 expected=f"{self.samples} samples, {steps} steps × {self.samples} samples, or both axes",
                 fix="say time_steps= and time_axis=, or give an example with another number of samples",
             )
-        kind = kinds.pop()
+        (kind,) = kinds
         return Layout("batch", 1, 1) if kind == "batch" else Layout(kind, steps, steps)
 
     def _kinds(self, op: str, shape: tuple[int, ...], samples: int) -> set[Kind]:
