@@ -123,6 +123,7 @@ def evaluate(
     device: str = "cpu",
     time_steps: int | None = None,
     time_axis: int | None = None,
+    input_bits: int | None = None,
     out: Path = RUNS,
     json_: Json = False,
 ) -> None:
@@ -160,6 +161,8 @@ def evaluate(
         time steps, for a module that computes one step per call
     time_axis
         axis of time in the inputs, where it cannot be seen
+    input_bits
+        width of integer inputs (event counts), where data can be larger than the calibration samples
     out
         folder for the run folders
     """
@@ -171,7 +174,10 @@ def evaluate(
     from truejoule.terminal import parse_overrides
 
     machines = [accelerator(machine, **parse_overrides(set)) for machine in on]
-    module, steps = load_module(net), {"time_steps": time_steps, "time_axis": time_axis}
+    module, steps = (
+        load_module(net),
+        {"time_steps": time_steps, "time_axis": time_axis, "input_bits": input_bits},
+    )
     batches = gather(load_object(data), samples, time_axis=time_axis)
     runs = [Run(module, machine, None, steps) for machine in machines]
     if ann_bits and ann is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from truejoule.accelerators.accelerator import Accelerator
@@ -19,22 +19,10 @@ if TYPE_CHECKING:
 
 def module_of(net: Any) -> nn.Module:
     """A module that can run, before anything is asked of it."""
-    from torch import nn
+    from truejoule.network import check_module
 
-    if isinstance(net, nn.Module):
-        return net
-    fix = ""
-    if isinstance(net, type):
-        fix = f"make one: {net.__name__}(...)"
-    elif isinstance(net, Mapping):
-        fix = "this looks like a state dict: build the network, load it with load_state_dict(...), and give the network"
-    raise InputError(
-        "not a network",
-        where="net",
-        got=f"the class {net.__name__}" if isinstance(net, type) else type(net).__name__,
-        expected="an instance of torch.nn.Module",
-        fix=fix,
-    )
+    check_module(net)
+    return net
 
 
 def read_with(

@@ -89,7 +89,7 @@ class ChipRun:
     accuracy : on this chip.
     agreement : share of samples with the same answer as the ideal network: the same class, or outputs equal but for rounding.
     lost, gained : samples that only the ideal network, and only this chip, got right; for other scores, that this chip does worse, and better.
-    activity, clipped, overflow, snr_db : see ``numerics.deployed.Measurement``.
+    activity, clipped, overflow, rounded, snr_db : see ``numerics.deployed.Measurement``.
     ledger : energy of this chip's own activity.
     """
 
@@ -101,6 +101,7 @@ class ChipRun:
     activity: Activity
     clipped: Mapping[str, float]
     overflow: Mapping[str, float]
+    rounded: Mapping[str, float]
     snr_db: Mapping[str, float]
     ledger: Ledger
 

@@ -155,6 +155,7 @@ def as_json(e: Evaluation) -> dict[str, Any]:
                 "energy_j": c.ledger.total_j,
                 "clipped": dict(c.clipped),
                 "overflow": dict(c.overflow),
+                "rounded": dict(c.rounded),
                 "snr_db": {k: (v if abs(v) != float("inf") else None) for k, v in c.snr_db.items()},
             }
             for c in e.chips

@@ -36,7 +36,7 @@ class Samples:
     x : ``(N, ...)`` inputs, on the CPU.
     y : ``(N, ...)`` labels; ``None`` for calibration data.
     axis : where samples lie in a batch: 0, or 1 behind the time axis.
-    digest : 16 hexadecimal digits; equal for the same samples, however they were shuffled and batched.
+    digest : 16 hexadecimal digits; equal for the same samples, however they were shuffled, batched and laid out.
     swapped : the same data with the other axis as the samples, where every batch had as many samples as time steps and nobody said which is which.
     """
 
@@ -230,7 +230,7 @@ def _sorted(x: Tensor, y: Tensor | None, axis: int) -> Samples:
 
     keys = list(zip(_digests(x), _digests(y) if y is not None else [b""] * len(x), strict=True))
     order = sorted(range(len(x)), key=lambda i: keys[i])
-    whole = hashlib.blake2b(f"{x.dtype} {tuple(x.shape)} {axis}".encode(), digest_size=8)
+    whole = hashlib.blake2b(f"{x.dtype} {tuple(x.shape)}".encode(), digest_size=8)
     for i in order:
         whole.update(b"".join(keys[i]))
     index = torch.tensor(order)

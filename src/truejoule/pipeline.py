@@ -50,6 +50,7 @@ def evaluate(
     training_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     time_steps: int | None = None,
     time_axis: int | None = None,
+    input_bits: int | None = None,
     name: str | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -69,6 +70,7 @@ def evaluate(
     seeds : one physical chip each.
     training_loss : takes scores and labels; with it the energy of one training step is given too, with the zeros of a real step.
     time_steps, time_axis : see ``observe``.
+    input_bits : width of integer inputs, where data can be larger than the calibration samples; see ``Network.calibrated``.
 
     Raises
     ------
@@ -86,7 +88,7 @@ def evaluate(
     check_labels(score, gathered.labels)
     network, gathered = read_with(net, gathered, place, time_steps, time_axis, name)
     ranges = calibration_samples(calibration, gathered)
-    network = network.calibrated(ranges.inputs(place))
+    network = network.calibrated(ranges.inputs(place), input_bits)
     machine = chip.suited(network.workload)
     plan = Plan(network, machine, ranges.inputs(place), seeds[0])
     plan = apply(apply(plan, mitigations, "network"), mitigations, "accelerator")
@@ -205,6 +207,7 @@ def _chip_run(
         activity=measured.activity,
         clipped=measured.clipped,
         overflow=measured.overflow,
+        rounded=measured.rounded,
         snr_db=measured.snr_db,
         ledger=cost.ledger,
     )
@@ -281,14 +284,16 @@ def _warnings(mapping: Sequence[str], chips: Sequence[ChipRun], cost: Cost) -> t
     found += mapping
     first = chips[0]
     saturated = [f"{name} {100 * share:.1f} %" for name, share in first.clipped.items() if share > 0.01]
-    outside = [f"{name} {100 * share:.1f} %" for name, share in first.overflow.items() if share > 0.001]
+    outside = [f"{name} {100 * share:.2g} %" for name, share in first.overflow.items() if share > 1e-4]
+    off_grid = [f"{name} {100 * share:.2g} %" for name, share in first.rounded.items() if share]
     noisy = [f"{name} {snr:.1f} dB" for name, snr in first.snr_db.items() if snr < 10]
     for names, text in (
         (
             saturated,
             "values outside the range of their converters or accumulators (widen them, or calibrate on better data)",
         ),
-        (outside, "inputs outside their integer grid"),
+        (outside, "inputs beyond the largest of the calibration samples were clipped (calibrate on more samples)"),
+        (off_grid, "inputs off the integer grid of the calibration samples were rounded (calibrate on more samples)"),
         (noisy, "layers computed with a low signal-to-noise ratio"),
     ):
         found += [f"{text}: {some(names)}"] if names else []

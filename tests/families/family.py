@@ -43,6 +43,7 @@ class Family:
     steps : T.
     neurons : module classes whose (first) output are spikes.
     at_once : one call of such a module holds all T steps.
+    outer : one call is one step; the loop is the user's.
     options : what a user has to say to ``read``.
     weights, inputs : by layer: (bits, levels) and (bits, signed), where the family prescribes them.
     """
@@ -53,6 +54,7 @@ class Family:
     steps: int = 1
     neurons: tuple[type[nn.Module], ...] = ()
     at_once: bool = False
+    outer: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     inputs: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
@@ -73,16 +75,11 @@ def every(result: Any) -> list[Tensor]:
 
 
 def alone(family: Family, net: nn.Module) -> Any:
-    """The module without us; where the loop over time is the user's, the mean of the first output, as ``Network.run`` says."""
-    x = family.example()
-    if family.options.get("time_steps") is None:
+    """The module without us; where the loop over time is the user's, what each step returned."""
+    x, axis = family.example(), family.options.get("time_axis")
+    if not family.outer:
         return net(x)
-    axis = family.options.get("time_axis")
-    outputs = [first(net(x if axis is None else x.select(axis, t))) for t in range(family.steps)]
-    total = outputs[0]
-    for output in outputs[1:]:
-        total = total + output
-    return total / family.steps
+    return [net(x if axis is None else x.select(axis, t)) for t in range(family.steps)]
 
 
 def macs(family: Family) -> float:

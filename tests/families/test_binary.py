@@ -179,9 +179,7 @@ FAMILIES = {
     "IR-Net": Family(IrNet, image, 3, weights=dict.fromkeys(IR, BINARY), inputs=dict.fromkeys(IR, SIGN)),
     "Bi-Real": Family(lambda: BiReal(HardSign), image, 3, weights=PAIR, inputs=dict.fromkeys(PAIR, SIGN)),
     "Bi-Real, ApproxSign": Family(lambda: BiReal(ApproxSign), image, 3, weights=PAIR),
-    "ReActNet": Family(
-        ReAct, image, 3, weights=dict.fromkeys(TRIPLE, BINARY), inputs=dict.fromkeys(TRIPLE, SIGN)
-    ),
+    "ReActNet": Family(ReAct, image, 3, weights=dict.fromkeys(TRIPLE, BINARY), inputs=dict.fromkeys(TRIPLE, SIGN)),
     "BinaryNet": Family(
         Courbariaux,
         lambda: image(4, side=4),

@@ -30,7 +30,9 @@ def levels(x: Tensor, bits: int) -> Tensor:
 class DoReFaConv(nn.Conv2d):
     """Weights through tanh to 0..1, to levels, and back to -1..1: there is no zero among them. One bit: sign times mean."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, bits: int, largest: bool = False, **options: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, bits: int, largest: bool = False, **options: int
+    ) -> None:
         super().__init__(inputs, outputs, kernel, bias=False, **options)
         self.bits, self.largest = bits, largest
 
@@ -202,7 +204,9 @@ def test_read_right(name: str) -> None:
 @pytest.mark.parametrize("steps", [4, 8, 16])
 def test_levels_of_a_staircase_become_input_bits(steps: int) -> None:
     """0..L are L + 1 values: one bit more than log2 L; pooling of four adds two."""
-    net = check(Family(lambda: nn.Sequential(nn.Conv2d(3, 8, 3), norm(8), Staircase(1.3, steps), nn.Conv2d(8, 5, 6)), image, 3))
+    net = check(
+        Family(lambda: nn.Sequential(nn.Conv2d(3, 8, 3), norm(8), Staircase(1.3, steps), nn.Conv2d(8, 5, 6)), image, 3)
+    )
     assert net.workload["3"].input_bits == (steps).bit_length() and not net.workload["3"].inputs_signed
 
 

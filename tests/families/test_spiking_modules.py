@@ -139,7 +139,6 @@ class Vgg(nn.Sequential):
             *(nn.Conv2d(6, 6, 3, padding=1), norm(6), Kept(), nn.MaxPool2d(2, 2)),
             *(nn.AdaptiveAvgPool2d((5, 5)), nn.Flatten(), nn.Linear(150, 12), Kept(), nn.Dropout(), nn.Linear(12, 5)),
         )
-        self[9].weight.data *= 4
         self[10].weight.data *= 4
 
 
@@ -151,7 +150,7 @@ class Shared(nn.Module):
         self.over, self.steps = over, steps
         self.conv1, self.conv2, self.conv3 = (nn.Conv2d(c, 6, 3, padding=1, bias=False) for c in (3, 6, 6))
         self.bn1, self.bn2, self.bn3, self.fc = norm(6), norm(6), norm(6), nn.Linear(6, 5)
-        self.lif1, self.lif2 = Kept(1.3333, False), Kept(1.3333, False)
+        self.lif1, self.lif2, self.lif3 = (Kept(1.3333, False) for _ in range(3))
 
     def spikes(self, lif: nn.Module, x: Tensor) -> Tensor:
         if self.over == "channels":
@@ -163,7 +162,7 @@ class Shared(nn.Module):
         for _ in range(self.steps):
             y = self.spikes(self.lif1, still)
             y = self.spikes(self.lif2, self.bn2(self.conv2(y)))
-            y = self.spikes(self.lif2 if self.over == "layers" else Kept(2.0), self.bn3(self.conv3(y)))
+            y = self.spikes(self.lif2 if self.over == "layers" else self.lif3, self.bn3(self.conv3(y)))
             outputs.append(self.fc(y.mean((2, 3))))
         return outputs
 
@@ -220,15 +219,15 @@ FAMILIES = {
         options={"time_axis": 0},
         inputs={"conv2": (1, False), "conv3": (2, False)},
     ),
-    "SEW-ResNet, one step": Family(lambda: Residual(True, "s"), image, 3, 4, (Kept,), options=STEP),
+    "SEW-ResNet, one step": Family(lambda: Residual(True, "s"), image, 3, 4, (Kept,), outer=True, options=STEP),
     "spiking ResNet": Family(
         lambda: Residual(False), lambda: image(8, 3).view(4, 2, 3, 8, 8), 2, 4, (Kept,), at_once=True
     ),
-    "spiking ResNet, one step": Family(lambda: Residual(False, "s"), image, 3, 4, (Kept,), options=STEP),
-    "spiking VGG": Family(Vgg, lambda: image(2), 2, 4, (Kept,), options=STEP),
+    "spiking ResNet, one step": Family(lambda: Residual(False, "s"), image, 3, 4, (Kept,), outer=True, options=STEP),
+    "spiking VGG": Family(Vgg, lambda: image(2), 2, 4, (Kept,), outer=True, options=STEP),
     "EfficientLIF over channels": Family(lambda: Shared("channels"), image, 3, 3, (Kept,)),
     "EfficientLIF over layers": Family(lambda: Shared("layers"), image, 3, 3, (Kept,)),
-    "QCFS": Family(Converted, image, 3, 4, (Scaled,), options=STEP),
+    "QCFS": Family(Converted, image, 3, 4, (Scaled,), outer=True, options=STEP),
     "Sinabs": Family(
         lambda: Sinabs(4),
         lambda: events(12, 2, 8, 8),

@@ -4,13 +4,15 @@ Driven by the registry: a machine that is added is in here by itself, with every
 """
 
 import itertools
+import os
 import random
 import typing
 from dataclasses import fields
+from functools import cache
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from integer_network import ACTIVATIONS, DTYPES, INPUTS, LAYERS, SCALES, WEIGHTS, Case, GateNet, Reference, inputs
 
@@ -31,14 +33,15 @@ CASES = st.builds(
 SAMPLES = 5
 
 
+@cache
 def choices(name: str) -> list[dict]:
-    """Every way in which a machine can be told to compute: all values of its named choices, and several widths of a cell, one changed at a time."""
-    machine = tj.accelerator(name)
+    """Every way in which a machine can be told to compute: all values of its named choices, and several widths of a cell and sizes of an array."""
+    structure = tj.accelerator(name).structure
+    hints = typing.get_type_hints(type(structure))
     found: list[dict] = [{}]
-    for field in fields(machine.structure):
-        hint = typing.get_type_hints(type(machine.structure)).get(field.name)
-        if typing.get_origin(hint) is typing.Literal and field.name != "accounting":
-            found += [{field.name: value} for value in typing.get_args(hint)]
+    for field in fields(structure):
+        if typing.get_origin(hints[field.name]) is typing.Literal and field.name != "accounting":
+            found += [{field.name: value} for value in typing.get_args(hints[field.name])]
         if field.name == "cell_bits":
             found += [{field.name: bits} for bits in (1, 2, 3, 8)]
         if field.name == "crossbar_size":
@@ -46,20 +49,13 @@ def choices(name: str) -> list[dict]:
     return found
 
 
-def machines(name: str) -> list:
-    """A preset under all its choices; pairs of them too, since encodings and cells meet."""
-    made = []
-    for one, two in itertools.combinations_with_replacement(choices(name), 2):
-        if one != two and set(one) & set(two):
-            continue
-        try:
-            made.append(tj.accelerator(name, **(one | two)))
-        except InputError:
-            continue  # this machine knows no such combination
-    return made
-
-
-MACHINES = {name: machines(name) for name in preset.names()}
+@cache
+def chosen(name: str, one: int, two: int):
+    """A preset under two of its choices, since encodings and cells meet; ``None`` where it knows no such combination."""
+    try:
+        return tj.accelerator(name, **(choices(name)[one] | choices(name)[two]))
+    except InputError:
+        return None
 
 
 def refusal(machine, case: Case) -> str | None:
@@ -88,6 +84,8 @@ def ranges_of(network, net: GateNet, calibration: torch.Tensor) -> dict:
     second = {"spiking": 1.0, "sign": 1.0, "relu": network.codes["second"].step}[net.case.activation]
     if net.case.inputs == "image" and net.case.dtype == torch.bfloat16:
         first = None  # eight bits of mantissa do not hold k/255
+    if float(calibration.abs().max()) > 4095 and net.case.inputs == "12 bit":
+        first = None  # 4095 became 4096 in a narrow type, which takes 13 bits
     return {
         name: (step, min(float(v.min()) for v in seen[name]), max(float(v.max()) for v in seen[name]))
         for name, step in (("first", first), ("second", second))
@@ -128,17 +126,23 @@ def gate(machine, case: Case) -> None:
         assert not measured.overflow["first"] and not measured.rounded["first"]
 
 
-@pytest.mark.parametrize("name", MACHINES)
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.parametrize("name", preset.names())
+@settings(max_examples=10, deadline=None, phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck), derandomize="CI" in os.environ)
 @given(data=st.data(), case=CASES)
 def test_undisturbed_machines_equal_the_quantised_network(name, data, case):
-    gate(data.draw(st.sampled_from(MACHINES[name])), case)
+    choice = st.integers(0, len(choices(name)) - 1)
+    machine = chosen(name, data.draw(choice), data.draw(choice))
+    assume(machine is not None)
+    gate(machine, case)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", preset.names())
 def test_every_kind_on_every_machine(name):
     """All weights x inputs x layers x activations x dtypes, each on one of the machine's choices, drawn anew for every combination."""
     draw = random.Random(0)
     for kinds in itertools.product(WEIGHTS, SCALES, INPUTS, LAYERS, ACTIVATIONS, DTYPES):
-        gate(draw.choice(MACHINES[name]), Case(*kinds, seed=draw.randrange(4)))
+        machine = None
+        while machine is None:
+            machine = chosen(name, *(draw.randrange(len(choices(name))) for _ in range(2)))
+        gate(machine, Case(*kinds, seed=draw.randrange(4)))

@@ -70,3 +70,36 @@ def test_quantised_activations(bits):
     assert network.workload["1"].op == "relu" and network.workload["3"].input_bits == bits
     assert [(e.source, e.target) for e in network.workload.edges] == [("input", "0"), ("0", "1"), ("1", "3")]
     assert not network.workload.not_understood
+
+
+class Wrapped(nn.Module):
+    """Values travel with their scale, through layers, pooling and a residual addition."""
+
+    def __init__(self):
+        super().__init__()
+        self.image = qnn.QuantIdentity(bit_width=8, return_quant_tensor=True)
+        self.a = qnn.QuantConv2d(1, 4, 3, padding=1, weight_bit_width=4, return_quant_tensor=True)
+        self.act = qnn.QuantReLU(bit_width=4, return_quant_tensor=True)
+        self.b = qnn.QuantConv2d(4, 4, 3, padding=1, weight_bit_width=4)
+        self.again = qnn.QuantIdentity(bit_width=4, return_quant_tensor=True)
+        self.fc = qnn.QuantLinear(4 * 16, 3, bias=False, weight_bit_width=4)
+
+    def forward(self, x):
+        x = self.act(self.a(self.image(x)))
+        y = self.again(self.b(x)) + self.again(x)
+        return self.fc(nn.functional.max_pool2d(y.value, 2).flatten(1))
+
+
+def test_quantised_tensors_count_as_their_values():
+    x = torch.rand(3, 1, 8, 8)
+    network = read(Wrapped().eval(), x)
+    drift(network)
+    w = network.workload
+    assert not w.not_understood and {(e.source, e.target) for e in w.edges} == {
+        ("input", "a"), ("a", "act"), ("act", "b"), ("b", "add"), ("act", "add"), ("add", "max_pool"), ("max_pool", "fc"),
+    }  # fmt: skip
+    with torch.no_grad():
+        alone = network.module(x)
+    same = network.run(x, lambda call: call.compute().clone())  # plain tensors as answers
+    assert torch.equal(alone, same)
+    assert network.measure(x).layers["fc"].samples == 3

@@ -71,13 +71,6 @@ every_network = pytest.mark.parametrize(
 )
 
 
-def undisturbed(**overrides: object) -> tj.Accelerator:
-    """``spikeflow`` without wires, variation, noise and converter loss."""
-    ideal = {name: "0 ohm" for name in ("r_wl", "r_bl", "r_source", "r_sense")}
-    exact = dict.fromkeys(("programming_variation", "stuck_on", "stuck_off", "read_noise"), 0.0)
-    return tj.accelerator("spikeflow", **ideal, **exact, adc_bits=None, **overrides)
-
-
 @torch.no_grad()
 def same(chip: tj.Accelerator, net: nn.Module, network: tj.Network, x: Tensor) -> None:
     """Every score of every sample, not only the class."""
@@ -105,13 +98,15 @@ def test_what_is_read(trained):
 
 @every_network
 def test_the_same_on_every_undisturbed_machine(trained):
-    net, (x, y) = trained.build(), trained.samples(16)
+    net, (x, _) = trained.build(), trained.samples(16)
     network = tj.read(net, x[:2])
     with torch.no_grad():
         assert torch.equal(network.run(x), net(x))
-    same(tj.accelerator("sata"), net, network, x)
-    same(tj.accelerator("sata").ann_twin(8), net, network, x)
-    same(undisturbed(**SMALL), net, network, x[:2])
+    sata = tj.accelerator("sata")
+    assert sata.suited(network.workload).name == sata.ann_twin(8).name
+    same(sata.ann_twin(8), net, network, x)
+    same(sata.undisturbed(), net, network, x)
+    same(tj.accelerator("spikeflow", **SMALL).undisturbed(), net, network, x[:2])
 
 
 @pytest.mark.slow
@@ -136,4 +131,4 @@ def test_accuracy_on_the_whole_test_set(trained):
 @every_network
 def test_every_encoding_on_crossbars_of_the_preset(trained, encoding):
     net, (x, _) = trained.build(), trained.samples(32)
-    same(undisturbed(encoding=encoding), net, tj.read(net, x[:2]), x)
+    same(tj.accelerator("spikeflow", encoding=encoding).undisturbed(), net, tj.read(net, x[:2]), x)

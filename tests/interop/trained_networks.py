@@ -6,6 +6,7 @@ Every function reads files of the folder ``TRUEJOULE_DATA``; nothing is unpickle
 from __future__ import annotations
 
 import lzma
+import math
 import os
 from functools import cache
 from pathlib import Path
@@ -37,14 +38,22 @@ def mnist(first: int = 0, count: int = 10_000) -> tuple[Tensor, Tensor]:
 
 def _images(folder: str, first: int, count: int, order: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     part = slice(first, first + count)
-    x, y = _unpacked(folder)
+    x, y = _unpacked(folder, FEW if first + count <= FEW else 10_000)
     return torch.tensor(x[part]).permute(order).contiguous(), torch.tensor(y[part]).long()
 
 
+FEW = 128
+"""Up to so many images the rest of the file need not be decompressed."""
+
+
 @cache
-def _unpacked(folder: str) -> tuple[np.ndarray, np.ndarray]:
+def _unpacked(folder: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     with lzma.open(DATA / folder / "test_x.npy.xz") as file:
-        return np.load(file, allow_pickle=False), np.load(DATA / folder / "test_y.npy", allow_pickle=False)
+        assert np.lib.format.read_magic(file) == (1, 0)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        assert dtype == np.uint8
+        x = np.frombuffer(file.read(count * math.prod(shape[1:])), dtype).reshape(count, *shape[1:])
+    return x, np.load(DATA / folder / "test_y.npy", allow_pickle=False)
 
 
 # ResNet-20 (akamaster/pytorch_resnet_cifar10): float weights, batch norm, ReLU, residual sums.
@@ -240,8 +249,7 @@ class TFC(nn.Module):
 
 def tfc() -> TFC:
     """TFC W1A1; takes pixels from 0 to 1."""
-    import onnx
-
+    onnx = pytest.importorskip("onnx")
     graph = onnx.load(str(DATA / TFC_W1A1)).graph
     stored = {item.name: torch.tensor(onnx.numpy_helper.to_array(item).copy()) for item in graph.initializer}
     assert [node.op_type for node in graph.node].count("BipolarQuant") == 8
@@ -317,8 +325,7 @@ class Converted(nn.Module):
 
 def converted(time_steps: int = 64, v0: float = 0.5) -> Converted:
     """The converted network; takes pixels from 0 to 1."""
-    import h5py
-
+    h5py = pytest.importorskip("h5py")
     with h5py.File(DATA / CONVERTED) as file:
         groups = [group for _, group in sorted(file["model_weights"].items()) if len(group)]
         pairs = [

@@ -114,3 +114,63 @@ def test_in_a_network_it_is_a_layer_and_costs_a_comparison_per_output(name):
     assert not workload.not_understood
     assert [layer.name for layer in workload.layers] == ["conv", "act", "fc"] and workload["act"].op == "sign"
     assert workload.sources("act") == ("conv",) and workload.sources("fc") == ("act",)
+
+
+@pytest.mark.parametrize(
+    ("name", "bits"), [("above", 1), ("ternary", 2), ("four levels by thresholds", 3), ("counts", 2)]
+)
+def test_what_leaves_it_is_as_wide_as_its_levels(name, bits):
+    """-1.5, -0.5, 0.5 and 1.5 are odd multiples: 3 bits on the grid of their step."""
+    from truejoule.accelerators.sata.cost import out_bits
+
+    workload = tj.observe(Net(Function(KINDS[name][0])), torch.randint(-60, 61, (64, 1, 5, 5)).float())
+    assert workload["fc"].input_bits == workload.bits_behind("act") == bits
+    assert out_bits(workload, workload["conv"], tj.accelerator("sata").ann_twin(8).structure) == bits
+
+
+class Around(nn.Module):
+    """A neuron whose state the network keeps; only its threshold is a module."""
+
+    def __init__(self, spike):
+        super().__init__()
+        self.fc, self.spike, self.out = nn.Linear(6, 5), spike, nn.Linear(5, 3)
+
+    def forward(self, x):
+        v = torch.zeros(())
+        total = torch.zeros(())
+        for _ in range(4):
+            v = v + self.fc(x)
+            spikes = self.spike(v)
+            v, total = v - spikes, total + self.out(spikes)
+        return total
+
+
+def test_ternary_spikes_of_a_state_around_the_module_are_a_neuron():
+    """The threshold alone looks like a quantiser, and a quantiser leaves no layer."""
+    workload = tj.observe(Around(Function(lambda v: (v >= 1).float() - (v <= -1).float())), torch.randn(4, 6))
+    assert not workload.not_understood
+    [neuron] = [layer for layer in workload.layers if layer.op == "neuron"]
+    assert neuron.steps == 4 and neuron.neuron.reset == "subtract" and neuron.neuron.threshold == 1
+
+
+def test_a_state_whose_answers_are_signs_is_refused_by_name():
+    workload = tj.observe(Around(Function(lambda v: torch.where(v >= 1, 1.0, -1.0))), torch.randn(4, 6))
+    assert [item.where for item in workload.not_understood] == ["spike"]
+
+
+def test_one_activation_at_two_places_of_a_residual_block():
+    """Its answers come back to its own input, but no time passes: two layers, not a neuron."""
+
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+            self.act = Function(lambda x: torch.where(x > 0.25, 1.0, -1.0))
+
+        def forward(self, x):
+            x = self.act(self.a(x))
+            return self.c(self.act(self.b(x) + x))
+
+    workload = tj.observe(Residual(), torch.randn(4, 6))
+    assert not workload.not_understood
+    assert [layer.op for layer in workload.layers] == ["linear", "sign", "linear", "add", "sign", "linear"]

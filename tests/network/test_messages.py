@@ -60,7 +60,7 @@ def test_long_texts_of_others_become_one_line():
 @pytest.mark.parametrize("given", [Plain().state_dict(), Plain, "net.pt", None])
 @pytest.mark.parametrize("what", ["read", "observe", "evaluate"])
 def test_what_is_no_module(given, what):
-    with pytest.raises(InputError, match="not a torch module") as caught:
+    with pytest.raises(InputError, match="not a network") as caught:
         if what == "evaluate":
             tj.evaluate(given, tj.accelerator("sata"), [(X, torch.zeros(2).long())])
         else:

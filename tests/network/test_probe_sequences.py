@@ -83,8 +83,10 @@ NETS = {
 }
 
 
-@pytest.mark.parametrize("samples", [1, 2, 3])  # 3: as many samples as time steps
-@pytest.mark.parametrize("case", NETS)
+@pytest.mark.parametrize(
+    ("case", "samples"),  # 3: as many samples as time steps
+    [*zip(NETS, (3, 3, 1, 2, 3), strict=True), ("(N, T, ...)", 1), ("(T, N, ...)", 2)],
+)
 def test_networks_are_read_with_their_time_steps(case, samples):
     net = NETS[case]()
     x = torch.rand(samples, 2, 4, 4) * 2

@@ -87,8 +87,7 @@ class Sequence(nn.Module):
         return self.out(self.lif(self.fc(x))).sum(1)
 
 
-@pytest.mark.parametrize("inner", ["lif.recurrent", "lif.inner"])
-@pytest.mark.parametrize("samples", [2, 5])
+@pytest.mark.parametrize(("inner", "samples"), [("lif.recurrent", 2), ("lif.inner", 5)])
 def test_the_inner_layer_is_there_with_its_products_and_a_recurrent_edge(inner, samples):
     net = Stepped() if inner == "lif.recurrent" else Sequence()
     network = read(net, torch.randn(samples, 8) * 3)

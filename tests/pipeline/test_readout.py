@@ -189,21 +189,13 @@ def test_a_list_of_time_steps_is_not_scored_by_its_first():
     with torch.no_grad():
         labels = torch.stack(Late()(x)).sum(0).argmax(1)
     assert 0.0 < float((labels == 0).float().mean()) < 0.6
-    data = [(x, labels)]
-    for form in (
-        list,
-        torch.stack,
-        lambda s: torch.stack(s, 1),
-        lambda s: {"logits": sum(s)},
-        lambda s: (sum(s) / 3, s[0][:, :2].sum),
-    ):
-        assert accuracies(Late(form), data)[0] == 1.0
-    assert accuracies(Late(), data, readout="first")[0] == float((labels == 0).double().mean())
-    assert accuracies(Late(), data, readout=lambda steps: steps[0])[0] == float((labels == 0).double().mean())
-    for form in (lambda s: s, lambda s: (s, {"state": 1}), lambda s: {"out": s}):
-        value, scored = accuracies(OneStep(form), data, time_steps=3)
-        assert value == 1.0 and "mean over time" in scored
-    assert accuracies(OneStep(), data, time_steps=3, readout="last")[1].endswith("last over time of the output")
+    data, zeros = [(x, labels)], float((labels == 0).double().mean())
+    assert accuracies(Late(), data)[0] == 1.0
+    assert accuracies(Late(), data, readout="first")[0] == zeros
+    assert accuracies(Late(lambda s: {"a": s, "b": x}), data, readout=lambda out: out["a"][0])[0] == zeros
+    for form, options in ((lambda s: (s, {"state": 1}), {}), (lambda s: s, {"readout": "last"})):
+        value, scored = accuracies(OneStep(form), data, time_steps=3, **options)
+        assert f"{options.get('readout', 'mean')} over time" in scored and (options or value == 1.0)
 
 
 def test_the_loss_of_a_training_step_sees_the_scores():

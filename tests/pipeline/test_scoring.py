@@ -97,7 +97,7 @@ def test_an_evaluation_of_numbers():
     x = images(12)
     with torch.no_grad():
         labels = Regressor()(x) + 0.01
-    coarse = tj.accelerator("sata", accumulator_bits=9)
+    coarse = tj.accelerator("spikeflow", programming_variation=0.6)
     e = tj.evaluate(Regressor(), coarse, [(x, labels)], score="regression")
     assert e.ideal_accuracy.value == pytest.approx(0.01, rel=1e-4) and e.ideal_accuracy.what == "absolute error"
     chip = e.chips[0]
@@ -163,5 +163,7 @@ def test_one_score_in_an_evaluation():
     labels = (scores > scores.median()).flatten().long()
     shifted = Regressor()
     shifted.out.bias.data -= scores.median()
-    e = tj.evaluate(shifted, SATA, [(x, labels)])
-    assert e.ideal_accuracy.value == 1.0 and "above 0" in e.provenance["scored"]
+    for last, words in ((None, "above 0,"), (nn.Sigmoid(), "above 0.5,")):
+        shifted.last = last or nn.Identity()
+        e = tj.evaluate(shifted, SATA, [(x, labels)])
+        assert e.ideal_accuracy.value == 1.0 and words in e.provenance["scored"]

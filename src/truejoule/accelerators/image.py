@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from truejoule.errors import some
 from truejoule.workload import Layer, Workload
 from truejoule.workload.layer import REAL
 
@@ -22,6 +23,21 @@ def with_image_bits(workload: Workload, bits: int | None) -> Workload:
         return replace(layer, input_bits=bits) if image and layer.input_bits == REAL else layer
 
     return replace(workload, layers=tuple(narrow(layer) for layer in workload.layers))
+
+
+def rounded_inputs(workload: Workload, image_bits: int | None, input_bits: int) -> tuple[str, ...]:
+    """What to tell about real-valued inputs, which are rounded as real-valued weights are."""
+    image = [
+        layer.name
+        for layer in workload.multiplying
+        if image_bits is not None and layer.input_bits == REAL and workload.sources(layer.name) in ((), ("input",))
+    ]
+    others = [layer.name for layer in workload.multiplying if layer.input_bits == REAL and layer.name not in image]
+    return tuple(
+        f"real-valued inputs are rounded to {bits} bits: {some(names)}"
+        for names, bits in ((image, image_bits), (others, input_bits))
+        if names
+    )
 
 
 def check_image_bits(bits: int | None, refuse: Callable[[str, str, object, str], None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from truejoule.workload import Workload
 
@@ -67,6 +67,10 @@ class Mapping:
     array_name: str
     in_use: str
     warnings: tuple[str, ...] = ()
+
+    def telling(self, *warnings: str) -> Mapping:
+        """The same mapping with something more to tell."""
+        return replace(self, warnings=(*self.warnings, *warnings))
 
     def placement(self, layer: str) -> Placement:
         return next(p for p in self.placements if p.layer == layer)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from truejoule.network.calling import own_dtype
 from truejoule.network.execution import Leaf
 from truejoule.network.recognise import first_tensor
 from truejoule.network.state import fresh_copy
@@ -29,11 +30,12 @@ def activation(module: nn.Module, shape: tuple[int, ...]) -> Leaf | None:
     """
 
     twin = fresh_copy(module)  # one for all trials, so that memory would show
+    dtype = own_dtype(module)
 
     def answer(x: Tensor) -> Tensor | None:
         try:
             with torch.no_grad():
-                found = first_tensor(twin(x))
+                found = first_tensor(twin(x.to(dtype)))
         except Exception:  # any failure of foreign code just means: not this way
             return None
         return None if found is None else found.detach().float()

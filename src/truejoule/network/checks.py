@@ -19,7 +19,7 @@ def check_module(module: Any) -> None:
         a_class = isinstance(module, type) and issubclass(module, nn.Module)
         weights = isinstance(module, Mapping) and any(isinstance(value, Tensor) for value in module.values())
         raise InputError(
-            "not a torch module",
+            "not a network",
             where="the network",
             got=f"the class {module.__name__}" if a_class else "a state_dict" if weights else type(module).__name__,
             expected="an instance of torch.nn.Module",

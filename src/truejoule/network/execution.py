@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from truejoule.network.interpret import Names
+from truejoule.network.operation import Operation
 from truejoule.network.provenance import Origins, union
-from truejoule.network.recognise import Operation
 from truejoule.workload import Neuron, NotUnderstood
 from truejoule.workload.layer import Op
 

@@ -139,7 +139,7 @@ def _attempt(caller: Caller, shape: tuple[int, ...] | None, width: int, trailing
                 raise NotElementwise("it insists on the size of its second axis")
             return replace(form, neurons=trailing)
         alike = all(n == 1 for n in trailing)
-        first = width if width != FREE else 1 if alike or shape is None else shape[1]
+        first = width if width != FREE else 1 if alike or shape is None or len(shape) < 2 else shape[1]
         return replace(form, neurons=(first, *trailing))
     raise problem
 

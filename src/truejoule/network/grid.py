@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from truejoule.network.constants import constant, threshold_attribute
 from truejoule.network.fitting import Firing, bounded, outputs
 from truejoule.network.lanes import onset
-from truejoule.workload.neuron import Constant, Neuron, Reset
+from truejoule.workload.neuron import Neuron, Reset, values
 
 TRIED = 120  # earlier inputs, from almost nothing to almost the threshold
 
@@ -37,19 +37,13 @@ def rounded_records(found: Firing, module: nn.Module) -> Iterator[Neuron]:
     for (stage, level), (reset, delay) in product(
         (("compared", at + width / 2), ("stored", at), ("compared", at)), resets
     ):
-        threshold: Constant = (
-            float(wanted[0]) if wanted is not None else constant(torch.tensor([level]), module, low=0.0)
-        )
-        gain = (
-            constant(torch.tensor([float(threshold) / level]), module, low=0.0)
-            if level != at or stage == "stored"
-            else 1.0
-        )  # type: ignore[arg-type]
-        scale = float(gain)  # type: ignore[arg-type]
+        threshold = wanted[:1] if wanted is not None else _number(torch.tensor([level]), module)
+        gain = _number(threshold / level, module) if level != at or stage == "stored" else torch.ones(1)
+        scale = float(gain)
         neuron = Neuron(
-            threshold=threshold,
+            threshold=float(threshold),
             decay=decay,
-            gain=gain,
+            gain=scale,
             reset=reset,
             reset_delay=delay,
             height=height,
@@ -61,6 +55,10 @@ def rounded_records(found: Firing, module: nn.Module) -> Iterator[Neuron]:
         for made in bounded(neuron, found, module, spikes.signed):
             yield made
             yield replace(made, fires_at_equality=False)
+
+
+def _number(measured: Tensor, module: nn.Module) -> Tensor:
+    return torch.tensor(values(constant(measured, module, low=0.0)), dtype=torch.float64)
 
 
 def _after(found: Firing, before: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from torch.overrides import TorchFunctionMode
 
 from truejoule.errors import InputError, TrueJouleError, in_one_line
 from truejoule.network.inline import Follower, Inline
-from truejoule.network.recognise import Operation, first_tensor, recognise, tensors, value_of, wraps
+from truejoule.network.operation import Operation
+from truejoule.network.recognise import first_tensor, recognise, tensors, value_of, wraps
 from truejoule.network.state import reset
 
 

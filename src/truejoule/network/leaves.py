@@ -18,7 +18,8 @@ from truejoule.network.forms import Form
 from truejoule.network.interpret import Paths, guarded
 from truejoule.network.predict import predict
 from truejoule.network.probe import Probed, UnknownNeuron, examine
-from truejoule.network.recognise import READ_OUT, first_tensor, recognise
+from truejoule.network.provenance import Provenance, no_tracking, quiet
+from truejoule.network.recognise import READ_OUT, first_tensor, recognise, tensors
 from truejoule.network.state import fresh_copy
 from truejoule.network.timing import Layout
 from truejoule.workload import Neuron, NotUnderstood
@@ -66,12 +67,15 @@ def find_leaves(
     with (
         guarded(scout.paths, lambda: call(x.clone()), "it is watched"),
         scout.paths.follow(scout.enter, scout.leave),
+        quiet(),
+        scout.origins,
         scout,
     ):
         given = x.clone()
         call(given)
     restart()
-    search = _Search(module, {path: shape for path, shape in scout.candidates.items() if path not in scout.busy})
+    candidates = {path: shape for path, shape in scout.candidates.items() if path not in scout.busy}
+    search = _Search(module, candidates, frozenset(scout.returning))
     found, done = Leaves(edits_input=not torch.equal(given, x)), set[str]()
     for path in sorted(search.candidates, key=lambda p: p.count(".")):
         if not any(path.startswith(above + ".") for above in done) and search.settle(path, found):
@@ -81,10 +85,16 @@ def find_leaves(
 
 @dataclass(slots=True)
 class _Search:
-    """Candidates with the shapes of their inputs, each probed at most once."""
+    """Candidates with the shapes of their inputs, each probed at most once.
+
+    Attributes
+    ----------
+    returning : paths of those whose answers come back to their own input: the threshold of a neuron whose state is kept around it.
+    """
 
     root: nn.Module
     candidates: dict[str, tuple[int, ...]]
+    returning: frozenset[str] = frozenset()
     seen: dict[str, Probed | UnknownNeuron | None] = field(default_factory=dict)
 
     def probed(self, path: str) -> Probed | UnknownNeuron | None:
@@ -117,7 +127,7 @@ class _Search:
             if mine.neuron is not None:
                 found.neurons[path] = mine.neuron
             return True
-        kind = activation(module, self.candidates[path])
+        kind = activation(module, self.candidates[path]) if path not in self.returning else None
         if kind is None:
             return False
         found.kinds[path] = kind
@@ -171,33 +181,45 @@ def _taken(form: Form) -> str:
 
 
 class _Scout(TorchFunctionMode):
-    """Marks modules that keep the shape of their input (``candidates``) and those in which layers run (``busy``)."""
+    """Marks modules that keep the shape of their input (``candidates``), those in which layers run (``busy``), and those whose answers come back
+    to their own input without a layer on the way (``returning``)."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.paths = Paths(module)
         self.candidates: dict[str, tuple[int, ...]] = {}
         self.busy: set[str] = set()
+        self.returning: set[str] = set()
+        self.origins = Provenance({})
 
     def enter(self, path: str, module: nn.Module, args: Any) -> None:
-        pass
+        with no_tracking():
+            if path in self.origins.of_all(args):
+                self.returning.add(path)
 
     def leave(self, path: str, module: nn.Module, args: Any, output: Any) -> None:
         if not path or type(module).__module__.startswith("torch."):
             return
-        with torch._C.DisableTorchFunction():
+        with no_tracking():
             data, result = first_tensor(args), first_tensor(output)
             if (
                 isinstance(data, Tensor)
                 and isinstance(result, Tensor)
                 and data.shape == result.shape
                 and data.is_floating_point()
+                and data.dim()  # a module called on a single number prepares a scale
             ):
                 self.candidates.setdefault(path, tuple(data.shape))
+                self.origins.mark(result, {**self.origins.of(data), path: 0})
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         operation = recognise(getattr(func, "__name__", ""), args, kwargs)
         if operation is not None and operation.op in _INSIDE:
             self.busy.update(self.paths.stack)
-        return func(*args, **kwargs)
+        output = func(*args, **kwargs)
+        if operation is not None and operation.multiplies:
+            with no_tracking():
+                for tensor in tensors(output):
+                    self.origins.mark(tensor, {})
+        return output

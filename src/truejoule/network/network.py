@@ -111,15 +111,23 @@ class Network:
             finally:
                 self.restart(target)
 
-    def calibrated(self, batches: Iterable[Tensor]) -> Network:
+    def calibrated(self, batches: Iterable[Tensor], input_bits: int | None = None) -> Network:
         """The network with the integer codes, and so the widths, of its layers' inputs taken from these samples.
 
         What neurons, pooling and additions can make is held in any case; see ``widths``. Batches and their order change nothing.
+
+        Parameters
+        ----------
+        input_bits : width of the network's own inputs where they are integers, for data that can be larger than these samples (event counts).
+
+        Raises
+        ------
+        InputError : the samples are wider than ``input_bits``.
         """
         widths = Watched(self.workload)
         for x in batches:
             self.run(x, on_layer=widths.on_layer)
-        codes = widths.codes()
+        codes = widths.codes(input_bits)
         return replace(self, workload=with_codes(self.workload, codes), codes=codes, settled=True)
 
     def recorder(self) -> ActivityRecorder:

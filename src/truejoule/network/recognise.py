@@ -2,55 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from truejoule.workload.layer import Op
-
-Pair = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Operation:
-    """One recognised torch call with its arguments in one common form.
-
-    ``lead`` counts the leading axes of ``input`` that are not part of a sample when they are batch only
-    (1 for maps, everything but the last axis for ``linear``).
-    """
-
-    op: Op
-    inputs: tuple[Tensor, ...]
-    weight: Tensor | None = None
-    bias: Tensor | None = None
-    kernel: Pair = (1, 1)
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    dilation: Pair = (1, 1)
-    groups: int = 1
-    note: str = ""
-    statistics: tuple[Tensor, ...] = ()
-    """Mean, variance, scale and offset of a norm."""
-    raw: Tensor | None = None
-    """The input as the user passed it, where ``inputs`` holds a padded copy."""
-
-    @property
-    def multiplies(self) -> bool:
-        return self.weight is not None and self.op in ("conv", "linear")
-
-
-Parser = Callable[..., Operation | None]
-
-
-def pair(value: Any, one_dimensional: bool = False) -> Pair:
-    """``3`` → ``(3, 3)``; in one dimension ``3`` → ``(1, 3)``."""
-    if isinstance(value, (tuple, list)):
-        values = [int(v) for v in value]
-        return (1, values[0]) if one_dimensional else (values[0], values[-1])
-    return (1, int(value)) if one_dimensional else (int(value), int(value))
+from truejoule.network.operation import Operation, Parser, pair
+from truejoule.network.pools import adaptive, mean, over_sequence, pool
 
 
 def _conv2d(
@@ -123,52 +82,6 @@ def _norm(
     return Operation("norm", (input,), weight, statistics=given)
 
 
-def _pool(op: Op, one_dimensional: bool) -> Parser:
-    def parse(
-        input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, *_: Any, **__: Any
-    ) -> Operation:
-        kernel = pair(kernel_size, one_dimensional)
-        step = pair(stride, one_dimensional) if stride not in (None, [], ()) else kernel
-        pad = pair(padding, one_dimensional)
-        if one_dimensional:
-            pad = (0, pad[1])
-        dilated = pair(dilation, one_dimensional) if op == "max_pool" else (1, 1)
-        return Operation(op, (input,), kernel=kernel, stride=step, padding=pad, dilation=dilated)
-
-    return parse
-
-
-def _adaptive(op: Op, one_dimensional: bool) -> Parser:
-    def parse(input: Tensor, output_size: Any, *_: Any, **__: Any) -> Operation:
-        spatial = (1, int(input.shape[-1])) if one_dimensional else (int(input.shape[-2]), int(input.shape[-1]))
-        raw = output_size if isinstance(output_size, (tuple, list)) else [output_size] * 2
-        wanted = [
-            int(size if size is not None else full)
-            for size, full in zip(([1, raw[0]] if one_dimensional else raw), spatial, strict=False)
-        ]
-        kernel = (-(-spatial[0] // wanted[0]), -(-spatial[1] // wanted[1]))
-        even = all(full % size == 0 for full, size in zip(spatial, wanted, strict=True))
-        return Operation(
-            op,
-            (input,),
-            kernel=kernel,
-            stride=kernel if even else (max(spatial[0] // wanted[0], 1), max(spatial[1] // wanted[1], 1)),
-            note="" if even else "adaptive windows of unequal size",
-        )
-
-    return parse
-
-
-def _mean(input: Tensor, dim: Any = None, *_: Any, **__: Any) -> Operation | None:
-    """A mean over the trailing (spatial) axes of a map is a global pool; over time or batch it is bookkeeping."""
-    axes = sorted(d % input.dim() for d in ([dim] if isinstance(dim, int) else dim or []))
-    trailing = list(range(input.dim() - len(axes), input.dim()))
-    if not axes or axes != trailing or axes[0] < 2:
-        return None
-    kernel = (1, int(input.shape[-1])) if len(axes) == 1 else (int(input.shape[-2]), int(input.shape[-1]))
-    return Operation("avg_pool", (input,), kernel=kernel, stride=kernel) if len(axes) <= 2 else None
-
-
 def _relu(input: Tensor, *_: Any, **__: Any) -> Operation:
     return Operation("relu", (input,))
 
@@ -198,6 +111,11 @@ def _clamp(input: Tensor, min: Any = None, max: Any = None, **_: Any) -> Operati
     return _clip(input, float(min), None if max is None else float(max))
 
 
+def _slope(input: Tensor, *_: Any, **__: Any) -> Operation:
+    """A leaky ReLU scales every value, by 1 or by its slope: the digital unit does what it does for a norm."""
+    return Operation("norm", (input,), note="negative values times a slope")
+
+
 def _sign(input: Tensor, *_: Any, **__: Any) -> Operation:
     return Operation("sign", (input,))
 
@@ -214,13 +132,16 @@ RECOGNISED: Mapping[str, Parser] = {
     "conv2d": _conv2d, "conv1d": _conv1d, "linear": _linear,
     "matmul": _matmul, "__matmul__": _matmul, "mm": _matmul, "addmm": _addmm,
     "batch_norm": _norm,
-    "max_pool2d": _pool("max_pool", False), "max_pool1d": _pool("max_pool", True),
-    "avg_pool2d": _pool("avg_pool", False), "avg_pool1d": _pool("avg_pool", True),
-    "adaptive_avg_pool2d": _adaptive("avg_pool", False), "adaptive_avg_pool1d": _adaptive("avg_pool", True),
-    "adaptive_max_pool2d": _adaptive("max_pool", False), "adaptive_max_pool1d": _adaptive("max_pool", True),
-    "mean": _mean,
+    "max_pool2d": pool("max_pool", False), "max_pool1d": pool("max_pool", True),
+    "avg_pool2d": pool("avg_pool", False), "avg_pool1d": pool("avg_pool", True),
+    "adaptive_avg_pool2d": adaptive("avg_pool", False), "adaptive_avg_pool1d": adaptive("avg_pool", True),
+    "adaptive_max_pool2d": adaptive("max_pool", False), "adaptive_max_pool1d": adaptive("max_pool", True),
+    "avg_pool3d": over_sequence(pool("avg_pool", False)), "max_pool3d": over_sequence(pool("max_pool", False)),
+    "adaptive_avg_pool3d": over_sequence(adaptive("avg_pool", False)),
+    "mean": mean,
     "relu": _relu, "relu_": _relu, "relu6": _relu6, "hardtanh": _hardtanh, "hardtanh_": _hardtanh,
     "clamp": _clamp, "clamp_": _clamp, "clip": _clamp, "clip_": _clamp, "clamp_min": _clamp, "clamp_min_": _clamp,
+    "prelu": _slope, "leaky_relu": _slope, "leaky_relu_": _slope,
     "sign": _sign, "sign_": _sign, "sgn": _sign,
     "add": _add, "add_": _add, "__add__": _add, "__radd__": _add, "__iadd__": _add,
     "sub": _add, "sub_": _add, "__sub__": _add, "__isub__": _add,
@@ -265,7 +186,7 @@ READ_OUT = "membrane read-out"
 
 FINAL_ONLY = frozenset(
     """
-    softmax log_softmax logsumexp max min amax amin maximum minimum topk sort abs __abs__
+    softmax log_softmax sigmoid tanh logsumexp max min amax amin maximum minimum topk sort abs __abs__
     """.split()
 ) | {READ_OUT}
 """Harmless behind the last layer with weights: listed as host layers there, refused in front of one."""

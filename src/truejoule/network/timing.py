@@ -230,7 +230,8 @@ class _Chooser:
             kinds.add("batch")
         if shape[0] == self.steps * samples:
             kinds.add("flat")
-        if op not in ("conv", "norm", "max_pool", "avg_pool") and shape[:2] == both:
+        maps = op == "norm" or (op in ("conv", "max_pool", "avg_pool") and len(shape) < 5)
+        if not maps and shape[:2] == both:
             kinds.add("time")
         return kinds
 

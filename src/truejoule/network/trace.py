@@ -13,13 +13,13 @@ from truejoule.network.execution import INPUT, Execution, History, Leaf, Trace, 
 from truejoule.network.functional import Functional, Written
 from truejoule.network.inline import Follower
 from truejoule.network.interpret import Names, Paths, guarded, named_tensors, weight_identity
+from truejoule.network.operation import Operation
 from truejoule.network.outside import FILLING, WHY, Outside
 from truejoule.network.provenance import Origins, Provenance, layers, no_tracking, parameters, quiet, union
 from truejoule.network.recognise import (
     FINAL_ONLY,
     PRODUCTS,
     TRANSPARENT,
-    Operation,
     first_tensor,
     function_name,
     reason,

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from truejoule.network.precision import InputCode, Values, merged
+from truejoule.errors import InputError
+from truejoule.network.precision import WIDEST, InputCode, Values, merged
 from truejoule.workload import Layer, Neuron, Workload
 from truejoule.workload.neuron import UNLIMITED
 
@@ -27,10 +28,34 @@ class Watched:
         if name in self._values:
             self._values[name].add(input)
 
-    def codes(self) -> dict[str, InputCode]:
-        """The code of every layer."""
+    def codes(self, input_bits: int | None = None) -> dict[str, InputCode]:
+        """The code of every layer; the network's integer inputs have ``input_bits`` bits where that is stated."""
         seen = {name: values.code() for name, values in self._values.items()}
+        if input_bits is not None:
+            first = [layer.name for layer in self._workload.layers if _first(self._workload, layer)]
+            seen |= {name: _stated(name, seen[name], input_bits) for name in first}
         return widened(self._workload, seen)
+
+
+def _first(workload: Workload, layer: Layer) -> bool:
+    return workload.sources(layer.name) in ((), ("input",))
+
+
+def _stated(name: str, seen: InputCode, bits: int) -> InputCode:
+    """The code of that width on the grid that was seen; real-valued inputs are left to the machine."""
+    if seen.step is None or seen.bipolar:
+        return seen
+    if not seen.bits <= bits <= WIDEST.bit_length() - 1 + seen.signed:
+        raise InputError(
+            "integer inputs do not have the width that was stated",
+            where=name,
+            got=f"input_bits {bits}, values from {seen.low:g} to {seen.high:g} in steps of {seen.step:g} ({seen.bits} bits)",
+            expected=f"{seen.bits} to {WIDEST.bit_length() - 1 + seen.signed} bits",
+            fix="leave input_bits out to take the width from the calibration samples",
+        )
+    half = 2 ** (bits - 1)
+    low, high = (-half, half - 1) if seen.signed else (0, 2 * half - 1)
+    return InputCode(seen.step, low * seen.step, high * seen.step)
 
 
 def widened(workload: Workload, seen: Codes) -> dict[str, InputCode]:

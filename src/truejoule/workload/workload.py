@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from truejoule.errors import InputError, did_you_mean, some
 from truejoule.workload.activity import Activity, LayerActivity
-from truejoule.workload.layer import Layer
+from truejoule.workload.layer import REAL, Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +134,11 @@ class Workload:
     def sources(self, name: str) -> tuple[str, ...]:
         """Names of the layers whose output enters ``name`` in the same time step."""
         return tuple(edge.source for edge in self.edges if edge.target == name and not edge.recurrent)
+
+    def bits_behind(self, name: str) -> int | None:
+        """Width of what leaves an activation, as those see it that take it; ``None`` where nobody does, or one sees no integers."""
+        taken = [self[e.target].input_bits for e in self.edges if e.source == name]
+        return max(taken) if taken and max(taken) < REAL else None
 
     def activity_of(self, name: str) -> LayerActivity:
         """Activity of one layer.

@@ -97,7 +97,7 @@ def out_bits(workload: Workload, layer: Layer, s: Structure) -> int:
             assert found.neuron is not None
             return found.neuron.spike_bits
         if found.op in ("relu", "sign"):
-            return 1 if found.op == "sign" else s.input_bits
+            return workload.bits_behind(found.name) or (1 if found.op == "sign" else s.input_bits)
         name = after
 
 

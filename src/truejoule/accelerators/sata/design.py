@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from truejoule.accelerators import mapping as mappings
 from truejoule.accelerators.accelerator import check_twin
-from truejoule.accelerators.image import check_image_bits, with_image_bits
+from truejoule.accelerators.image import check_image_bits, rounded_inputs, with_image_bits
 from truejoule.accelerators.preset import Parameter, Preset, Unit, fill
 from truejoule.accelerators.sata.training_released import ReleasedTraining
 from truejoule.components.coefficient import Coefficient
@@ -165,9 +165,10 @@ class SATA:
     def map(self, workload: Workload) -> mappings.Mapping:
         from truejoule.accelerators.sata.mapping import place_layers
 
-        workload = with_image_bits(workload, self.structure.image_bits)
-        once = self.structure.standing_input == "once"
-        return place_layers(computed_once(workload) if once else workload, self.structure)
+        s = self.structure
+        told = rounded_inputs(workload, s.image_bits, s.input_bits)
+        workload = with_image_bits(workload, s.image_bits)
+        return place_layers(computed_once(workload) if s.standing_input == "once" else workload, s).telling(*told)
 
     def cost(
         self,

@@ -169,7 +169,11 @@ def residual(layer: Layer, workload: Workload, s: Structure) -> Waiting:
         share, bits = stored_states(workload, s)[1], float(sum(again) * layer.steps)
         return Waiting("membrane memory", 0.0, bits * (1.0 - share), bits * share)
     widths = {"neuron": 1, "sign": 1, "relu": s.input_bits}
-    width = min((widths.get(x.op, s.accumulator_bits) for x in still or operands), default=s.accumulator_bits)
+    seen = {x.name: workload.bits_behind(x.name) for x in operands if x.op in ("sign", "relu")}
+    width = min(
+        (seen.get(x.name) or widths.get(x.op, s.accumulator_bits) for x in still or operands),
+        default=s.accumulator_bits,
+    )
     one_map = float(layer.outputs * width)
     every = one_map * layer.steps
     at_once = one_map if still or s.time_outermost else every

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from truejoule.accelerators import mapping as mappings
 from truejoule.accelerators.accelerator import check_twin
-from truejoule.accelerators.image import check_image_bits, with_image_bits
+from truejoule.accelerators.image import check_image_bits, rounded_inputs, with_image_bits
 from truejoule.accelerators.preset import Parameter, Preset, Unit, fill
 from truejoule.components.coefficient import Coefficient
 from truejoule.cost import Cost, TrainingCost
@@ -167,9 +167,10 @@ class SpikeFlow:
     def map(self, workload: Workload) -> mappings.Mapping:
         from truejoule.accelerators.spikeflow.mapping import place_layers
 
-        workload = with_image_bits(workload, self.structure.image_bits)
-        once = self.structure.standing_input == "once"
-        return place_layers(computed_once(workload) if once else workload, self.structure)
+        s = self.structure
+        told = rounded_inputs(workload, s.image_bits, s.input_bits)
+        workload = with_image_bits(workload, s.image_bits)
+        return place_layers(computed_once(workload) if s.standing_input == "once" else workload, s).telling(*told)
 
     def cost(
         self,

@@ -148,7 +148,8 @@ def _transfers(
         sources = workload.sources(layer.name)
         last = max(sources, key=order.__getitem__, default="input")
         home[layer.name] = layer.name if layer.multiplies else home.get(last, "input")
-        bits[layer.name] = _output_bits(layer, bits.get(last, bits["input"]), structure)
+        seen = workload.bits_behind(layer.name) if layer.op in ("sign", "relu") else None
+        bits[layer.name] = seen or _output_bits(layer, bits.get(last, bits["input"]), structure)
     found = []
     for layer in workload.layers:
         for source in workload.sources(layer.name):
