@@ -86,7 +86,9 @@ def test_few_real_values_are_no_grid():
 
     generator = torch.Generator().manual_seed(0)
     believed = sum(
-        input_code(torch.rand(count, generator=generator) + 0.1).step is not None for count in (2, 3, 4) for _ in range(100)
+        input_code(torch.rand(count, generator=generator) + 0.1).step is not None
+        for count in (2, 3, 4)
+        for _ in range(100)
     )
     assert believed < 15
     for values in ([0.0, 0.5, 0.25], [1.0, 2.0], [10 / 255, 200 / 255], [0.4, 0.6, 1.0]):
