@@ -485,6 +485,31 @@ def test_constants_per_channel(maps):
     assert list(activity.layers["layer.neuron"].nonzero_outputs) == want["0"]
 
 
+def test_spikes_that_come_too_late_for_the_output_are_counted():
+    class Deep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Linear(6, 6) for _ in range(3))
+            self.head = nn.Linear(6, 2)
+
+        def forward(self, x):
+            states, total = [None] * 3, 0.0
+            for _ in range(4):
+                h = x
+                for k, layer in enumerate(self.layers):
+                    states[k], spikes = spikes_before_it_integrates(states[k], layer(h))
+                    h = note(k, spikes)
+                total = total + self.head(h)
+            return total
+
+    network = read(Deep(), torch.randn(4, 6) * 2)
+    activity, want = measured(network, torch.randn(4, 6) * 4)
+    for k in range(3):
+        assert list(activity.layers[f"layers.{k}.neuron"].nonzero_outputs) == want[str(k)][1:]
+    edges = {(e.source, e.target) for e in network.workload.edges}
+    assert ("layers.0.neuron", "layers.1") in edges and ("layers.0", "layers.1") not in edges
+
+
 # what no record can say
 
 
