@@ -18,7 +18,7 @@ from truejoule.network.functional import find_functional
 from truejoule.network.interpret import Names, interpret, named_tensors
 from truejoule.network.leaves import Leaves, check_time, find_leaves
 from truejoule.network.network import Network, evaluating, same_outputs, stepper
-from truejoule.network.places import Places, check_rounds, find_places, shared_names
+from truejoule.network.places import Places, check_rounds, find_places
 from truejoule.network.precision import weight_precision
 from truejoule.network.provenance import clear
 from truejoule.network.recognise import FINAL_ONLY
@@ -174,7 +174,7 @@ def _explore(
             seen = trace(module, example, leaves.kinds, forward, functional, places)
         _require_layers(seen.executions, module)
         check_places(seen.executions)
-        check_rounds(seen.executions, shared_names(seen.executions, tuple(places.leaves)))
+        check_rounds(seen, places, leaves.forms)
         told = time_steps is not None or time_axis is not None
         spiking = [e for e in seen.executions if e.op == "neuron" and e.path in leaves.forms]
 

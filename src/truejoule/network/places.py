@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -78,21 +77,29 @@ def find_places(seen: Trace, forms: Mapping[str, Form], known: Places) -> Places
     return Places(leaves, calls) if changed else None
 
 
-def check_rounds(executions: Sequence[Execution], shared: Mapping[str, Sequence[str]]) -> None:
+def check_rounds(seen: Trace, places: Places, forms: Mapping[str, Form]) -> None:
     """The calls of one neuron object must be the same in every time step, in the same order among the layers that run in every step.
-
-    Parameters
-    ----------
-    shared : module path → names of its places.
 
     Raises
     ------
     InputError : if they are not, so that the position within a step does not tell the place.
     """
+    executions = seen.executions
     at: dict[str, list[int]] = {}
     for position, execution in enumerate(executions):
         at.setdefault(execution.name, []).append(position)
-    for path, names in shared.items():
+    for path in places.leaves:
+        names = list(dict.fromkeys(e.name for e in executions if e.path == path and e.op == "neuron"))
+        if not names:
+            continue
+        if path in forms and forms[path].time is not None and any(name in seen.shared for name in names):
+            raise InputError(
+                "one neuron object is used at two places of the network, and each starts with what the other leaves",
+                where=path,
+                got=f"{len(names)} calls with whole sequences, and a state that is kept between them",
+                expected="a neuron that starts anew, or that takes one time step per call",
+                fix="give each place its own neuron",
+            )
         rounds = len(at[names[0]])
         others = [
             e.name for e in executions if e.index == 0 and len(at[e.name]) == rounds and e.op in ("conv", "linear")
@@ -140,7 +147,7 @@ def _per_step(
     if loop > 1 and not whole:
         return count // loop if count % loop == 0 else 1
     if not history.one_place(executions):
-        return count
+        return 1 if whole else count
     groups = _groups(executions[0], by_name)
     return groups if groups > 1 and count % groups == 0 else 1
 
@@ -181,9 +188,3 @@ def _now(execution: Execution, at: Mapping[str, Sequence[int]]) -> frozenset[str
     """Origins of this time step, and those that stand still."""
     found: Origins = {s: i for sources in execution.sources for s, i in sources.items()}
     return frozenset(s for s, i in found.items() if i >= execution.index or len(at.get(s, ())) < 2)
-
-
-def shared_names(executions: Sequence[Execution], paths: Sequence[str]) -> dict[str, list[str]]:
-    """Places of each of these modules in the order of their first calls."""
-    counts: Counter[tuple[str, str]] = Counter((e.path, e.name) for e in executions if e.op == "neuron")
-    return {path: names for path in paths if len(names := [n for p, n in counts if p == path]) > 1}
