@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from truejoule.network.mixing import mixed
 from truejoule.network.tape import Node, Tape
 
 _STEPS = ("sign", "sgn", "heaviside")
@@ -37,6 +38,7 @@ class Group:
     analog : every elementwise value between the last layers and the comparisons.
     ends : per time step, the last operation that read a fresh input for it; ``step`` counts from 0.
     lost : whether the state passes through something that is not elementwise.
+    mixed : why it is not single elements that are compared; empty if they are.
     """
 
     roots: list[int] = field(default_factory=list)
@@ -44,6 +46,7 @@ class Group:
     keys: dict[int, int] = field(default_factory=dict)
     site: Any = None
     lost: bool = False
+    mixed: str = ""
 
     @property
     def ends(self) -> list[int]:
@@ -113,6 +116,7 @@ def _grouped(nodes: list[Node], binary: dict[int, frozenset[int]]) -> list[Group
             group = Group(site=site)
             groups.append(group)
         group.lost |= bool(through) and not mine
+        group.mixed = group.mixed or mixed(nodes, leaves, binary)
         group.roots.append(root)
         group.analog |= fresh
         earlier = max((group.keys[h] for h in hits if h in group.keys), default=root)

@@ -118,7 +118,7 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
         )
     layers = _layers(seen, leaves, timing)
     edges = _edges(seen.executions, timing.steps)
-    refused = (*leaves.refused, *seen.refused, *_final_only_in_the_middle(layers, edges))
+    refused = (*leaves.refused, *seen.refused, *_final_only_in_the_middle(layers, edges), *_over_time(layers, edges))
     workload = Workload(
         title,
         tuple(layers),
@@ -323,6 +323,19 @@ def _final_only_in_the_middle(layers: Sequence[Layer], edges: Sequence[Edge]) ->
         if behind & multiplying and before & multiplying:
             why = "it works on activations in front of a layer with weights; part of a quantiser is understood in a module of its own"
             found.append(NotUnderstood(layer.name, layer.note, why))
+    return found
+
+
+def _over_time(layers: Sequence[Layer], edges: Sequence[Edge]) -> list[NotUnderstood]:
+    """Layers that take all time steps at once and answer all of them: membranes as a filter over time, which no machine has."""
+    steps = {layer.name: layer.steps for layer in layers}
+    found = []
+    for layer in layers:
+        before = any(steps.get(e.source, 1) > 1 for e in edges if e.target == layer.name and not e.recurrent)
+        behind = any(steps[e.target] > 1 for e in edges if e.source == layer.name and not e.recurrent)
+        if layer.steps == 1 and before and behind:
+            why = "it runs once, between layers that run once per time step: it mixes the time steps"
+            found.append(NotUnderstood(layer.name, f"{layer.op} over time", why))
     return found
 
 
