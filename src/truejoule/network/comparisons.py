@@ -104,13 +104,15 @@ def _grouped(nodes: list[Node], binary: dict[int, frozenset[int]]) -> list[Group
     groups: list[Group] = []
     for root in sorted(r for n, roots in binary.items() for r in roots if r == n):
         fresh, leaves, hits, use = _behind(nodes, root, binary, owner)
-        newest = max(leaves, default=None)
+        hidden = {leaf: _hidden(nodes, leaf, binary, owner) for leaf in leaves}
+        # A shortcut that was cut and padded on its way is no new input of the layer that it comes from.
+        newest = max([leaf for leaf in leaves if not hidden[leaf]] or leaves, default=None)
         again = not fresh and newest in read  # another look at what was compared before
         twice = sum(newest in nodes[n].parents for n in (root, *fresh)) > 1  # as state and as input
         hits |= {read[leaf] for leaf in leaves if leaf in read and (leaf != newest or again or twice)}
         site = nodes[newest].site if newest is not None else None
         mine = [group_of[h] for h in sorted(hits, reverse=True) if newest is None or group_of[h].site == site]
-        through = [h for leaf in leaves for h in _hidden(nodes, leaf, binary, owner) if group_of[h].site == site]
+        through = [h for earlier in hidden.values() for h in earlier if group_of[h].site == site]
         group = mine[0] if mine else group_of[max(through)] if through else None
         if group is None:
             group = Group(site=site)

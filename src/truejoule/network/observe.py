@@ -24,7 +24,7 @@ from truejoule.network.recognise import FINAL_ONLY
 from truejoule.network.resized import Resized, Size, Sizes
 from truejoule.network.standing import Watch
 from truejoule.network.state import METHODS, State, reset
-from truejoule.network.timing import Layout, Timing, infer, sample_shape
+from truejoule.network.timing import Layout, Timing, infer, pool_shapes, sample_shape
 from truejoule.network.trace import trace
 from truejoule.network.widths import Watched, with_codes
 from truejoule.workload import Edge, Layer, Neuron, NotUnderstood, Workload
@@ -246,6 +246,8 @@ def _layer(first: Execution, layout: Layout, neuron: Neuron | None) -> Layer:
         sample_shape(op, first.input_shape, layout),
         sample_shape(op, first.output_shape, layout),
     )
+    if operation is not None and op.endswith("pool"):
+        input_shape, output_shape = pool_shapes(first.input_shape, first.output_shape, operation.spatial, layout)
     layer = Layer(
         name=first.name,
         op=op,
