@@ -329,13 +329,16 @@ def _final_only_in_the_middle(layers: Sequence[Layer], edges: Sequence[Edge]) ->
 
 
 def _over_time(layers: Sequence[Layer], edges: Sequence[Edge]) -> list[NotUnderstood]:
-    """Layers that take all time steps at once and answer all of them: membranes as a filter over time, which no machine has."""
-    steps = {layer.name: layer.steps for layer in layers}
+    """Layers that take several time steps at once, and answer as many: membranes as a filter over time, which no machine has."""
+    known = {layer.name: layer for layer in layers}
     found = []
     for layer in layers:
-        before = any(steps.get(e.source, 1) > 1 for e in edges if e.target == layer.name and not e.recurrent)
-        behind = any(steps[e.target] > 1 for e in edges if e.source == layer.name and not e.recurrent)
-        if layer.steps == 1 and before and behind:
+        if layer.op not in ("conv", "linear", "max_pool", "avg_pool"):
+            continue  # element by element, whatever the axes mean
+        before = {e.source for e in edges if e.target == layer.name and e.source in known and not e.recurrent}
+        stepwise = [known[source].outputs for source in before if known[source].steps > 1]
+        behind = any(known[e.target].steps > 1 for e in edges if e.source == layer.name and not e.recurrent)
+        if layer.steps == 1 and behind and stepwise and layer.inputs > sum(stepwise):
             why = "it runs once, between layers that run once per time step: it mixes the time steps"
             found.append(NotUnderstood(layer.name, f"{layer.op} over time", why))
     return found
