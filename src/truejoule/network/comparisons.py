@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from truejoule.network.mixing import mixed
 from truejoule.network.tape import Node, Tape
 
 _STEPS = ("sign", "sgn", "heaviside")
@@ -37,6 +38,7 @@ class Group:
     analog : every elementwise value between the last layers and the comparisons.
     ends : per time step, the last operation that read a fresh input for it; ``step`` counts from 0.
     lost : whether the state passes through something that is not elementwise.
+    mixed : why it is not single elements that are compared; empty if they are.
     """
 
     roots: list[int] = field(default_factory=list)
@@ -44,6 +46,7 @@ class Group:
     keys: dict[int, int] = field(default_factory=dict)
     site: Any = None
     lost: bool = False
+    mixed: str = ""
 
     @property
     def ends(self) -> list[int]:
@@ -101,18 +104,21 @@ def _grouped(nodes: list[Node], binary: dict[int, frozenset[int]]) -> list[Group
     groups: list[Group] = []
     for root in sorted(r for n, roots in binary.items() for r in roots if r == n):
         fresh, leaves, hits, use = _behind(nodes, root, binary, owner)
-        newest = max(leaves, default=None)
+        hidden = {leaf: _hidden(nodes, leaf, binary, owner) for leaf in leaves}
+        # A shortcut that was cut and padded on its way is no new input of the layer that it comes from.
+        newest = max([leaf for leaf in leaves if not hidden[leaf]] or leaves, default=None)
         again = not fresh and newest in read  # another look at what was compared before
         twice = sum(newest in nodes[n].parents for n in (root, *fresh)) > 1  # as state and as input
         hits |= {read[leaf] for leaf in leaves if leaf in read and (leaf != newest or again or twice)}
         site = nodes[newest].site if newest is not None else None
         mine = [group_of[h] for h in sorted(hits, reverse=True) if newest is None or group_of[h].site == site]
-        through = [h for leaf in leaves for h in _hidden(nodes, leaf, binary, owner) if group_of[h].site == site]
+        through = [h for earlier in hidden.values() for h in earlier if group_of[h].site == site]
         group = mine[0] if mine else group_of[max(through)] if through else None
         if group is None:
             group = Group(site=site)
             groups.append(group)
         group.lost |= bool(through) and not mine
+        group.mixed = group.mixed or mixed(nodes, leaves, binary)
         group.roots.append(root)
         group.analog |= fresh
         earlier = max((group.keys[h] for h in hits if h in group.keys), default=root)

@@ -18,7 +18,7 @@ from truejoule.network.failing import guarded
 from truejoule.network.forms import Form
 from truejoule.network.interpret import Paths
 from truejoule.network.predict import predict
-from truejoule.network.probe import Probed, UnknownNeuron, examine
+from truejoule.network.probe import Probed, UnknownNeuron, examine, fires_over_time
 from truejoule.network.provenance import Provenance, no_tracking, quiet
 from truejoule.network.recognise import READ_OUT, first_tensor, recognise, tensors
 from truejoule.network.state import fresh_copy
@@ -76,6 +76,7 @@ def find_leaves(
         call(given)
     restart()
     candidates = {path: shape for path, shape in scout.candidates.items() if path not in scout.busy}
+    candidates |= {path: shape for path, shape in scout.filters().items() if fires_over_time(module.get_submodule(path), shape)}
     search = _Search(module, candidates, frozenset(scout.returning))
     found, done = Leaves(edits_input=not torch.equal(given, x)), set[str]()
     for path in sorted(search.candidates, key=lambda p: p.count(".")):
@@ -190,8 +191,16 @@ class _Scout(TorchFunctionMode):
         self.paths = Paths(module)
         self.candidates: dict[str, tuple[int, ...]] = {}
         self.busy: set[str] = set()
+        self.multiplying: set[str] = set()
+        self.other: set[str] = set()
         self.returning: set[str] = set()
         self.origins = Provenance({})
+
+    def filters(self) -> dict[str, tuple[int, ...]]:
+        """Candidates that multiply their input with weights themselves, and contain no layer: perhaps a membrane as a filter over time."""
+        above = {path[:k] for path in self.busy for k, letter in enumerate(path) if letter == "."}
+        alone = self.multiplying - self.other - above
+        return {path: shape for path, shape in self.candidates.items() if path in alone}
 
     def enter(self, path: str, module: nn.Module, args: Any) -> None:
         with no_tracking():
@@ -219,6 +228,7 @@ class _Scout(TorchFunctionMode):
         operation = recognise(getattr(func, "__name__", ""), args, kwargs)
         if operation is not None and operation.op in _INSIDE:
             self.busy.update(self.paths.stack)
+            (self.multiplying if operation.multiplies else self.other).add(self.paths.current)
         output = func(*args, **kwargs)
         if operation is not None and operation.multiplies:
             with no_tracking():

@@ -25,7 +25,7 @@ from truejoule.network.recognise import FINAL_ONLY
 from truejoule.network.resized import Resized, Size, Sizes
 from truejoule.network.standing import Watch
 from truejoule.network.state import METHODS, State, reset
-from truejoule.network.timing import Layout, Timing, infer, sample_shape
+from truejoule.network.timing import Layout, Timing, infer, pool_shapes, sample_shape
 from truejoule.network.trace import trace
 from truejoule.network.widths import Watched, with_codes
 from truejoule.workload import Edge, Layer, Neuron, NotUnderstood, Workload
@@ -121,7 +121,7 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
         )
     layers = _layers(seen, leaves, timing)
     edges = _edges(seen.executions, timing.steps)
-    refused = (*leaves.refused, *seen.refused, *_final_only_in_the_middle(layers, edges))
+    refused = (*leaves.refused, *seen.refused, *_final_only_in_the_middle(layers, edges), *_over_time(layers, edges))
     workload = Workload(
         title,
         tuple(layers),
@@ -261,6 +261,8 @@ def _layer(first: Execution, layout: Layout, neuron: Neuron | None, state_of: st
         sample_shape(op, first.input_shape, layout),
         sample_shape(op, first.output_shape, layout),
     )
+    if operation is not None and op.endswith("pool"):
+        input_shape, output_shape = pool_shapes(first.input_shape, first.output_shape, operation.spatial, layout)
     layer = Layer(
         name=first.name,
         op=op,
@@ -339,6 +341,22 @@ def _final_only_in_the_middle(layers: Sequence[Layer], edges: Sequence[Edge]) ->
         if behind & multiplying and before & multiplying:
             why = "it works on activations in front of a layer with weights; part of a quantiser is understood in a module of its own"
             found.append(NotUnderstood(layer.name, layer.note, why))
+    return found
+
+
+def _over_time(layers: Sequence[Layer], edges: Sequence[Edge]) -> list[NotUnderstood]:
+    """Layers that take several time steps at once, and answer as many: membranes as a filter over time, which no machine has."""
+    known = {layer.name: layer for layer in layers}
+    found = []
+    for layer in layers:
+        if layer.op not in ("conv", "linear", "max_pool", "avg_pool"):
+            continue  # element by element, whatever the axes mean
+        before = {e.source for e in edges if e.target == layer.name and e.source in known and not e.recurrent}
+        stepwise = [known[source].outputs for source in before if known[source].steps > 1]
+        behind = any(known[e.target].steps > 1 for e in edges if e.source == layer.name and not e.recurrent)
+        if layer.steps == 1 and behind and stepwise and layer.inputs > sum(stepwise):
+            why = "it runs once, between layers that run once per time step: it mixes the time steps"
+            found.append(NotUnderstood(layer.name, f"{layer.op} over time", why))
     return found
 
 

@@ -31,6 +31,8 @@ class Operation:
     dilation: Pair = (1, 1)
     groups: int = 1
     note: str = ""
+    spatial: int = 2
+    """Axes that a pool slides over: the last one, or the last two."""
     statistics: tuple[Tensor, ...] = ()
     """Mean, variance, scale and offset of a norm."""
     raw: Tensor | None = None

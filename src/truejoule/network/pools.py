@@ -20,7 +20,8 @@ def pool(op: Op, one_dimensional: bool) -> Parser:
         if one_dimensional:
             pad = (0, pad[1])
         dilated = pair(dilation, one_dimensional) if op == "max_pool" else (1, 1)
-        return Operation(op, (input,), kernel=kernel, stride=step, padding=pad, dilation=dilated)
+        spatial = 1 if one_dimensional else 2
+        return Operation(op, (input,), kernel=kernel, stride=step, padding=pad, dilation=dilated, spatial=spatial)
 
     return parse
 
@@ -41,6 +42,7 @@ def adaptive(op: Op, one_dimensional: bool) -> Parser:
             kernel=kernel,
             stride=kernel if even else (max(spatial[0] // wanted[0], 1), max(spatial[1] // wanted[1], 1)),
             note="" if even else "adaptive windows of unequal size",
+            spatial=1 if one_dimensional else 2,
         )
 
     return parse
@@ -70,4 +72,6 @@ def mean(input: Tensor, dim: Any = None, *_: Any, **__: Any) -> Operation | None
     if not axes or axes != trailing or axes[0] < 2:
         return None
     kernel = (1, int(input.shape[-1])) if len(axes) == 1 else (int(input.shape[-2]), int(input.shape[-1]))
-    return Operation("avg_pool", (input,), kernel=kernel, stride=kernel) if len(axes) <= 2 else None
+    if len(axes) > 2:
+        return None
+    return Operation("avg_pool", (input,), kernel=kernel, stride=kernel, spatial=len(axes))

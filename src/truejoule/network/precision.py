@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from truejoule.network.distinct import distinct
 from truejoule.workload.grid import common_step, deviation, step_within
 from truejoule.workload.layer import REAL, Levels, two_complement_bits
 
@@ -114,28 +115,7 @@ class Values:
         self.low, self.high = min(self.low, low), max(self.high, high)
         if self.known is None:
             return
-        new = self._new(x.cpu())
-        if new.numel():
-            self.known = torch.cat([self.known, new]).sort().values
-            if self.known.numel() > MOST_VALUES:
-                self.known = None
-
-    def _new(self, x: Tensor) -> Tensor:
-        """Distinct values that were not there before."""
-        assert self.known is not None
-        if self.known.numel() == 0:
-            # A few values show whether this is a spike train, which needs no sorting of the rest.
-            self.known = torch.unique(x[:256].double())
-            return torch.cat([torch.zeros(0, dtype=torch.float64), self._new(x)])
-        if self.known.numel() <= 4:
-            fresh = torch.ones_like(x, dtype=torch.bool)
-            for value in self.known.tolist():
-                fresh &= x != value
-        else:
-            known = self.known.to(x.dtype)
-            place = torch.searchsorted(known, x).clamp_(max=known.numel() - 1)
-            fresh = known[place] != x
-        return torch.unique(x[fresh].double())
+        self.known = distinct(x.cpu(), MOST_VALUES, self.known)
 
     def code(self) -> InputCode:
         """The smallest code that holds all values exactly (within the accuracy of their dtype)."""
@@ -198,48 +178,64 @@ def weight_precision(weight: Tensor) -> tuple[int, Levels]:
     step, up to ``±(2**b - 1)``, in b bits (quantisers without a zero, as DoReFa's). Otherwise ``REAL`` bits, ``"float"``.
     """
     accuracy = torch.finfo(weight.dtype).eps if weight.is_floating_point() else 0.0
-    channels = weight.detach().double().flatten(1)
-    magnitude = channels.abs()
-    top = magnitude.amax(1, keepdim=True)
-    if channels.shape[1] == 1:  # one weight per channel proves nothing about its channel
-        top = top.max().expand_as(top)
-    if bool((top > 0).all()) and bool((magnitude >= top * (1 - max(1e-6, 4 * accuracy))).all()):
+    own = weight.dtype in (torch.float32, torch.float64)
+    wide = torch.float32 if weight.is_floating_point() else torch.float64
+    channels = (weight.detach() if own else weight.detach().to(wide)).flatten(1).cpu()
+    if _binary(channels, accuracy):
         return 1, "binary"
-    step = _weight_step(channels, accuracy)
-    if step is not None:
-        return _precision(torch.round(channels / step))
+    codes = _codes(channels.flatten(), accuracy)
+    if codes is not None:
+        return _precision([codes])
     if channels.shape[1] < 4:
         return REAL, "float"
-    codes = []
-    for channel in channels:
-        if float(channel.abs().max()) == 0:
-            continue
-        step = _weight_step(channel, accuracy)
-        if step is None:
+    every = []
+    for channel in channels[channels.abs().amax(1) != 0]:
+        codes = _codes(channel, accuracy)
+        if codes is None:
             return REAL, "float"
-        codes.append(torch.round(channel / step))
-    return _precision(torch.cat(codes)) if codes else (REAL, "float")
+        every.append(codes)
+    return _precision(every) if every else (REAL, "float")
 
 
-def _weight_step(weights: Tensor, accuracy: float) -> float | None:
-    """The common step of weights of at most 8 bits: integers up to 128, or odd ones up to 255."""
-    magnitudes = torch.unique(weights.abs())
-    if magnitudes.numel() > 257:
+def _binary(channels: Tensor, accuracy: float) -> bool:
+    """Whether all magnitudes of each channel are equal; it is seen from a few channels where they are not."""
+    magnitude = channels.abs()
+    top = magnitude.amax(1, keepdim=True).double()
+    if channels.shape[1] == 1:  # one weight per channel proves nothing about its channel
+        top = top.max().expand_as(top)
+    least, rows = top * (1 - max(1e-6, 4 * accuracy)), max(1, (1 << 16) // channels.shape[1])
+    parts = zip(magnitude.split(rows), least.split(rows), strict=True)
+    return bool((top > 0).all()) and all(bool((part.double() >= low).all()) for part, low in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Codes:
+    """Integer codes of weights: the lowest, the highest, and whether all are odd."""
+
+    low: int
+    high: int
+    odd: bool
+
+
+def _codes(weights: Tensor, accuracy: float) -> _Codes | None:
+    """Codes of weights of at most 8 bits with one common step: integers up to 128, or odd ones up to 255."""
+    magnitudes = distinct(weights.abs(), 257)
+    if magnitudes is None:
         return None
     step = step_within(magnitudes[magnitudes > 0].tolist(), 255, accuracy)
     if step is None:
         return None
-    codes = torch.round(weights / step)
-    return step if float(codes.abs().max()) <= 128 or _odd(codes) else None
+    codes = torch.round(magnitudes / step)
+    odd = bool((codes.remainder(2) == 1).all())
+    if not odd and not float(codes.max()) <= 128:
+        return None
+    low, high = (float(v) for v in torch.aminmax(weights))
+    return _Codes(round(low / step), round(high / step), odd)
 
 
-def _odd(codes: Tensor) -> bool:
-    return bool((codes.remainder(2) == 1).all())
-
-
-def _precision(codes: Tensor) -> tuple[int, Levels]:
-    low, high = round(float(codes.min())), round(float(codes.max()))
-    if _odd(codes):
+def _precision(codes: list[_Codes]) -> tuple[int, Levels]:
+    low, high = min(c.low for c in codes), max(c.high for c in codes)
+    if all(c.odd for c in codes):
         bits = max(high, -low).bit_length()
         return bits, "binary" if bits == 1 else "mid_rise"
     return max(two_complement_bits(min(low, -1), high), 2), "signed"

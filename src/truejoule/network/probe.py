@@ -113,6 +113,21 @@ def linear(lanes: Lanes) -> bool:
     return bool((a != 0).any(0).all()) and bool(((both - a - b).abs() <= 1e-4 * size).all())
 
 
+def fires_over_time(module: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Whether a module makes spikes of whole sequences, each element from its own past alone, whatever it computes the membrane with."""
+    try:
+        caller = Caller(module)
+        form = find_form(module, shape, caller)
+        if form is None or form.time is None:
+            return False
+        lanes = Lanes(caller, form)
+        x = torch.randn(min(6, form.steps or 6), 64, lanes.neurons, generator=torch.Generator().manual_seed(0))
+        y = lanes.run(x * torch.logspace(-2, 3, 64)[:, None])
+    except NotElementwise:
+        return False
+    return bool(((y == 0) | (y == y.abs().amax((0, 1)))).all())
+
+
 def measured(lanes: Lanes, constants: nn.Module, where: str) -> Neuron | None:
     """As ``probe``, for what is known to remember and is not a module; ``constants`` holds its numbers as attributes."""
     try:

@@ -66,6 +66,8 @@ class Region:
         self.still, self.state_first = group.still(flow.nodes), state_first
         if group.lost:
             raise Refused("its state passes through an operation that is not elementwise")
+        if group.mixed:
+            raise Refused(group.mixed)
         roots = set(group.roots)
         self.steps = len(group.ends)
         self._operations = {*group.analog, *group.roots}

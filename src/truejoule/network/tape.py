@@ -52,6 +52,7 @@ class Node:
     deep : whether a layer contributed, so that it is more than an encoding of the input.
     site : which layer the values come from, the same in every time step.
     call : index of the torch call that made it.
+    size : number of elements.
     """
 
     index: int
@@ -65,6 +66,7 @@ class Node:
     func: Any = None
     args: Any = ()
     kwargs: Any = field(default_factory=dict)
+    size: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -194,6 +196,8 @@ class _Writer(TorchDispatchMode):
 
     def hold(self, tensor: Tensor, node: int | None) -> None:
         self._clock += 1
+        if node is not None and not self.nodes[node].size:
+            self.nodes[node].size = tensor.numel()
         setattr(tensor, _ATTRIBUTE, (id(self), node, self._clock))
 
     def node_of(self, tensor: Tensor) -> int | None:

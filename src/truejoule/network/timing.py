@@ -253,10 +253,26 @@ class _Chooser:
 
 
 def sample_shape(op: str, shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
-    """Shape of one sample in one step, channels first; never empty."""
+    """Shape of one sample in one step, channels first; never empty. For pools see ``pool_shapes``."""
     rest = shape[2:] if layout.kind == "time" else shape[1:]
     if op == "linear" and len(rest) > 1:
         rest = (rest[-1], *rest[:-1])
-    if op.endswith("pool"):
-        rest = (rest[0], 1, rest[1]) if len(rest) == 2 else (rest[0], 1, 1) if len(rest) == 1 else rest
     return tuple(rest) or (1,)
+
+
+def pool_shapes(
+    before: tuple[int, ...], after: tuple[int, ...], spatial: int, layout: Layout
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(C, H, W) of one sample in one step in front of a pool and behind it.
+
+    A pool that slides over all axes of a sample has one channel: torch takes the samples for its channels. Axes that a mean
+    removed are there with one element.
+    """
+    first = 2 if layout.kind == "time" else 1
+
+    def planes(shape: tuple[int, ...]) -> tuple[int, ...]:
+        rest = (*shape[first:], *[1] * (len(before) - len(shape)))
+        rest = (1, *rest) if len(rest) == spatial else rest
+        return (rest[0], 1, rest[1]) if len(rest) == 2 else rest
+
+    return planes(before), planes(after)

@@ -239,7 +239,10 @@ class _Tracer(TorchFunctionMode):
         known = self.qualified.get(id(weight_identity(operation.weight)))
         made_of = self.origins.of(operation.weight)
         if known is None and layers(made_of):
-            self._refuse(title, "a product of two activations")
+            why = "a product of two activations"
+            if not layers(source) and parameters(source):
+                why = "weights that multiply data from the left: they mix time steps or samples"
+            self._refuse(title, why)
             return None
         if not layers(source) and parameters(source):
             self._prepared.add(known or "")
