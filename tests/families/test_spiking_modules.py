@@ -9,6 +9,7 @@ from spiking_parts import Cuba, Current, Filled, Flat, Kept, Looped, Pair, Scale
 from torch import Tensor, nn
 
 import truejoule as tj
+from truejoule.accelerators.spikeflow.area import membrane_bits
 from truejoule.network import read
 
 
@@ -287,14 +288,34 @@ def test_who_shares_a_state_with_whom_is_said(over: str) -> None:
     family = Family(lambda: Shared(over), image, 3, 3, (Kept,))
     layers = read(family.build(), family.example()).workload.layers
     assert {x.name: x.state_of for x in layers if x.state_of} == SHARED[over]
-    assert {x.name: x.note for x in layers if x.note} == {a: f"shares its state with {b}" for a, b in SHARED[over].items()}
+    assert {x.name: x.note for x in layers if x.note} == {
+        a: f"shares its state with {b}" for a, b in SHARED[over].items()
+    }
 
 
-def test_a_network_with_shared_states_computes_the_same_on_machines_as_alone() -> None:
-    """The membrane memory holds each shared state once; in other orders than time outermost states cannot be handed on, which is said."""
-    own, net = Shared("nothing").eval(), Shared("layers, channels").eval()
-    data = [(image(6), torch.zeros(6, dtype=torch.long))]
-    sata = {flow: tj.accelerator("sata", dataflow=flow) for flow in ("output_stationary", "tick_batch")}
-    warned = {flow: tj.evaluate(net, chip, data).warnings for flow, chip in sata.items()}
-    assert [any("state of another neuron" in w for w in warned[flow]) for flow in sata] == [False, True]
-    assert not any("state of another neuron" in w for w in tj.evaluate(own, sata["tick_batch"], data).warnings)
+MACHINES = (
+    ("spikeflow", {}),
+    ("sata", {"dataflow": "output_stationary"}),
+    ("sata", {"dataflow": "tick_batch"}),
+)
+
+
+def test_what_machines_make_of_shared_states() -> None:
+    """Each is stored once; a machine that takes all time steps of a layer at once cannot hand states on, and says so."""
+    found = {}
+    for over in ("nothing", "layers, channels"):
+        family = Family(lambda over=over: Shared(over), image, 3, 3, (Kept,))
+        network = read(family.build(), family.example())
+        activity = network.measure(family.example())
+        for name, options in MACHINES:
+            chip = tj.accelerator(name, **options)
+            mapping = chip.map(network.workload)
+            found[over, name, *options.values()] = mapping, chip.cost(mapping, activity)
+    said = {key: [w for w in mapping.warnings if "state of another neuron" in w] for key, (mapping, _) in found.items()}
+    assert [key for key, warnings in said.items() if warnings] == [("layers, channels", "sata", "tick_batch")]
+
+    def memory(over: str) -> int:
+        return membrane_bits(found[over, "spikeflow"][0], tj.accelerator("spikeflow").structure)
+
+    kept = 6 * 8 * 8 * tj.accelerator("spikeflow").structure.partial_sum_bits  # sums of conv1, computed once
+    assert memory("nothing") - kept == 3 * (memory("layers, channels") - kept)

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import truejoule as tj
+from truejoule.network import drift, read
 from truejoule.network.activations import activation
 from truejoule.network.execution import Leaf
 
@@ -174,3 +175,44 @@ def test_one_activation_at_two_places_of_a_residual_block():
     workload = tj.observe(Residual(), torch.randn(4, 6))
     assert not workload.not_understood
     assert [layer.op for layer in workload.layers] == ["linear", "sign", "linear", "add", "sign", "linear"]
+
+
+def leaky_clip(x):
+    return torch.where(x < -1, 0.1 * x - 0.9, torch.where(x > 1, 0.1 * x + 0.9, x))
+
+
+@pytest.mark.parametrize(
+    ("function", "slopes"),
+    [
+        (lambda x: torch.where(x > 0, x, 0.1 * x), 2),
+        (lambda x: torch.where(x > 0.0137, x - 0.0137, 0.25 * (x - 0.0137)), 2),
+        (lambda x: torch.where(x > 0, x, x * torch.linspace(0.1, 0.5, 3)), 2),
+        (leaky_clip, 3),
+    ],
+)
+def test_straight_pieces_scale_values_like_a_leaky_relu(function, slopes):
+    assert activation(Function(function), (2, 3)) == Leaf("norm", f"{slopes} slopes")
+    net = nn.Sequential(nn.Linear(4, 3), Function(function), nn.Linear(3, 2))
+    network = read(net, torch.randn(2, 4))
+    drift(network)
+    assert not network.workload.not_understood
+    assert [x.op for x in network.workload.layers] == ["linear", "norm", "linear"]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: 2 * x,
+        lambda x: x.clamp(-1, 1),
+        lambda x: x + (x > 0).float(),
+        lambda x: torch.where(x > 0, x, -0.1 * x),
+        lambda x: x - 0.9 * x.tanh(),
+        lambda x: x + 0.3 * x.sin(),
+        lambda x: x + 0.001 * x * x,
+        lambda x: 0.1 * x + nn.functional.softplus(x, 50),
+        nn.functional.gelu,
+        nn.functional.elu,
+    ],
+)
+def test_curves_jumps_and_flat_parts_are_no_straight_pieces(function):
+    assert activation(Function(function), (2, 3)) is None

@@ -145,9 +145,16 @@ def test_one_activation_object_at_two_places(steps):
     assert measured.layers["act#2"].nonzero_outputs == (15.0,) * steps
 
 
-def test_one_neuron_with_a_state_of_its_own_at_two_places_is_refused():
-    with pytest.raises(InputError, match="one neuron object is used at two places"):
-        read(Twice(Spiking(), 3, (4, 4, 4)), torch.rand(2, 4))
+def test_one_neuron_with_a_state_of_its_own_at_two_places_is_two_layers():
+    network = read(Twice(Spiking(), 3, (4, 4, 4)), torch.rand(2, 4))
+    drift(network)
+    w = network.workload
+    assert [(x.name, x.op, x.steps, x.note) for x in w.layers] == [
+        ("a", "linear", 3, ""), ("act", "neuron", 3, ""), ("b", "linear", 3, ""),
+        ("act#2", "neuron", 3, "shares its state with act"), ("c", "linear", 3, ""),
+    ]  # fmt: skip
+    assert w["act#2"].state_of == "act" and not w["act"].state_of and w["act#2"].own_states == 0
+    assert edges(w) == {("input", "a"), ("a", "act"), ("act", "b"), ("b", "act#2"), ("act#2", "c")}
 
 
 class Passed(nn.Module):

@@ -16,6 +16,9 @@ from truejoule.network.state import fresh_copy
 MOST_LEVELS = 300
 MOST_VALUES = 1 << 22
 """Values in one trial, so that per-neuron constants of large maps stay affordable."""
+MOST_PIECES = 4
+GRID = 400
+"""Steps of 1/50 to either side of zero in which slopes are measured."""
 FINER = 32
 """Trials between two neighbouring inputs with different answers."""
 
@@ -51,6 +54,7 @@ def stateless(answer: Callable[[Tensor], Tensor | None], shape: tuple[int, ...])
     ``sign`` : two values of opposite sign, or several that do not approximate the input (comparisons with thresholds).
     ``relu`` : no negative inputs pass: identity above zero, or a staircase from zero.
     No operation : the identity, or a staircase that rounds its input (a quantiser).
+    ``norm`` : straight pieces of different positive slopes (a leaky ReLU, a leaky clip).
     ``None`` : anything else, also one value for all inputs, and a step from 0 (a threshold that may belong to a neuron).
     """
     trials = _trials()
@@ -101,6 +105,8 @@ class _Function:
             return Leaf(None, "identity")
         if bool((self.y == x.clamp(min=0)).all()):
             return Leaf("relu")
+        if slopes := self._slopes():
+            return Leaf("norm", f"{slopes} slopes")  # scales every value, as a leaky ReLU does
         changes = self.y[1:] != self.y[:-1]
         most = int(changes.sum(0).max()) + 1
         if not 2 <= most <= MOST_LEVELS or not self._monotone():
@@ -120,6 +126,14 @@ class _Function:
         if bool((low >= 0).all()):
             return Leaf("relu", note)
         return Leaf(None if self._rounds(low, high, levels) else "sign", note)
+
+    def _slopes(self) -> int:
+        """The most straight pieces of any element if all rise everywhere and nowhere jump, some with a bend; else 0."""
+        columns = self.y.unique(dim=1).T
+        if len(columns) > MOST_LEVELS:
+            return 0
+        found = [_pieces(self.x, column) for column in columns]
+        return max(found) if min(found) > 0 and max(found) > 1 else 0
 
     def _monotone(self) -> bool:
         """Each element rises or falls; which of the two may differ (a batch norm with negative gains, folded)."""
@@ -144,6 +158,24 @@ class _Function:
         x = self.x[:, None]
         inside = (x >= low) & (x <= high)
         return bool(((self.y - x).abs() <= float(levels.diff().max()))[inside].all())
+
+
+def _pieces(x: Tensor, y: Tensor) -> int:
+    """Straight pieces of a function that rises everywhere without jumps; 0 if it has other parts."""
+    grid = torch.arange(-GRID, GRID + 1, dtype=torch.float64) / 50  # so far apart that rounding hardly shows
+    at = torch.searchsorted(x.double(), grid).clamp(max=len(x) - 1).unique()
+    slopes = (y[at].double().diff() / x[at].double().diff()).tolist()
+    near = 1e-3 * max(abs(s) for s in slopes)
+    runs = [[slopes[0]]]
+    for slope in slopes[1:]:
+        if abs(slope - runs[-1][0]) <= near:
+            runs[-1].append(slope)
+        else:
+            runs.append([slope])
+    pieces = [run[0] for run in runs if len(run) > 2]
+    bends = [run[0] for run in runs if len(run) <= 2]  # the piece changes within a step of the grid
+    rises = bool(pieces) and min(pieces) > near and all(min(pieces) <= b <= max(pieces) for b in bends)
+    return len(pieces) if rises and len(pieces) <= MOST_PIECES and len(bends) < len(pieces) else 0
 
 
 def _run(answer: Callable[[Tensor], Tensor | None], x: Tensor, rest: tuple[int, ...]) -> Tensor | None:

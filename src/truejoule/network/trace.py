@@ -92,9 +92,8 @@ class _Tracer(TorchFunctionMode):
         self._weights: dict[str, str] = {}
         self._prepared: set[str] = set()  # parameters that cannot be told by identity alone
         self._sequence: defaultdict[tuple[str, str], list[str | None]] = defaultdict(list)
-        self._arguments: list[
-            tuple[Origins, Origins | None, State | None]
-        ] = []  # of the data, of states passed in, and what it keeps
+        # Of the data, of states passed in, and what it keeps.
+        self._arguments: list[tuple[Origins, Origins | None, State | None]] = []
 
     def names(self) -> Names:
         leaves = {path: tuple(self._calls[path]) for path in self.leaves}
@@ -323,13 +322,8 @@ class _Tracer(TorchFunctionMode):
         sources = tuple(layers(self.origins.of(t)) for t in operands)
         sources = tuple(s for s in sources if s)
         path = self.paths.current
-        base = (
-            path
-            if path and not any(True for _ in self.modules[path].children())
-            else f"{path}.{title}"
-            if path
-            else title
-        )
+        alone = path and not any(True for _ in self.modules[path].children())
+        base = path if alone else f"{path}.{title}" if path else title
         name = self._unique((path, title, tuple(tuple(sorted(s)) for s in sources)), base)
         data = next(t for t in operands if layers(self.origins.of(t)))
         self._record(name, "host", path, sources, data, result, None, title)

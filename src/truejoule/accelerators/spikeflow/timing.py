@@ -50,9 +50,7 @@ def _handed_on(workload: Workload) -> dict[str, tuple[str, int]]:
     for layer in workload.layers:
         if layer.state_of:
             places.setdefault(layer.state_of, [layer.state_of]).append(layer.name)
-    return {
-        name: (names[k - 1], 1 if k == 0 else 0) for names in places.values() for k, name in enumerate(names)
-    }
+    return {name: (names[k - 1], 1 if k == 0 else 0) for names in places.values() for k, name in enumerate(names)}
 
 
 def planes_of(layer: Layer, structure: Structure) -> int:
