@@ -174,12 +174,9 @@ def evaluate(
     from truejoule.terminal import parse_overrides
 
     machines = [accelerator(machine, **parse_overrides(set)) for machine in on]
-    module, steps = (
-        load_module(net),
-        {"time_steps": time_steps, "time_axis": time_axis, "input_bits": input_bits},
-    )
+    module, read_as = load_module(net), dict(time_steps=time_steps, time_axis=time_axis, input_bits=input_bits)
     batches = gather(load_object(data), samples, time_axis=time_axis)
-    runs = [Run(module, machine, None, steps) for machine in machines]
+    runs = [Run(module, machine, None, read_as) for machine in machines]
     if ann_bits and ann is None:
         raise InputError("bits of an ANN without an ANN", where="--ann-bits", fix="name it with --ann file.py:net")
     if ann is not None:
@@ -298,7 +295,7 @@ class Run(NamedTuple):
     net: Any
     machine: Any
     name: str | None
-    time: Mapping[str, int | None] = {}
+    read_as: Mapping[str, int | None] = {}
 
 
 def _evaluate(runs: Sequence[Run], data: Any, *, out: Path, json_: bool, seeds: int, **options: Any) -> None:
@@ -313,9 +310,9 @@ def _evaluate(runs: Sequence[Run], data: Any, *, out: Path, json_: bool, seeds: 
     found, folders = [], []
     try:
         with Live(quiet=json_) as live:
-            for net, machine, name, time in runs:
+            for net, machine, name, read_as in runs:
                 one = evaluate(
-                    net, machine, data, name=name, seeds=range(seeds), progress=live, **time, **options
+                    net, machine, data, name=name, seeds=range(seeds), progress=live, **read_as, **options
                 ).to_json()
                 found.append(one)
                 folders.append(write(out, one, {"report.html": page([one])}))

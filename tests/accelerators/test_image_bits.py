@@ -10,6 +10,7 @@ from truejoule.accelerators.over_time import Observed, cost_of
 from truejoule.accelerators.sata.dataflow import input_bits as sata_bits
 from truejoule.accelerators.spikeflow.mapping import input_bits as spikeflow_bits
 from truejoule.workload import Neuron, shapes
+from truejoule.workload.layer import two_complement_bits
 
 INPUT_BITS = {"sata": sata_bits, "spikeflow": spikeflow_bits}
 MACHINES = tuple(INPUT_BITS)
@@ -33,7 +34,7 @@ def test_the_twin_sees_the_image_that_the_machine_sees(name):
         assert tuple(INPUT_BITS[name](layer, chip.structure) for layer in mapped) == widths
         deployed = chip.deploy(network, [x])
         grids = [deployed.layer(layer.name).grid for layer in mapped]
-        assert tuple(grid.bits + int(grid.signed) for grid in grids) == widths
+        assert tuple(two_complement_bits(grid.low, grid.high) for grid in grids) == widths
 
 
 @pytest.mark.parametrize("name", MACHINES)

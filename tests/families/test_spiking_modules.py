@@ -8,7 +8,7 @@ from family import Family, check, events, image, norm
 from spiking_parts import Cuba, Current, Filled, Flat, Kept, Looped, Pair, Scaled, Squeezed
 from torch import Tensor, nn
 
-from truejoule.errors import InputError
+import truejoule as tj
 from truejoule.network import read
 
 
@@ -165,26 +165,27 @@ class Vgg(nn.Sequential):
 class Shared(nn.Module):
     """EfficientLIF: one neuron for groups of channels (its state runs from group to group) and for two layers."""
 
-    def __init__(self, over: str, steps: int = 3) -> None:
+    def __init__(self, over: str, steps: int = 3, groups: int = 2, loop: bool = True) -> None:
         super().__init__()
-        self.over, self.steps = over, steps
+        self.over, self.steps, self.groups, self.loop = over, steps, groups, loop
         self.conv1, self.conv2, self.conv3 = (nn.Conv2d(c, 6, 3, padding=1, bias=False) for c in (3, 6, 6))
         self.bn1, self.bn2, self.bn3, self.fc = norm(6), norm(6), norm(6), nn.Linear(6, 5)
         self.lif1, self.lif2, self.lif3 = (Kept(1.3333, False) for _ in range(3))
 
     def spikes(self, lif: nn.Module, x: Tensor) -> Tensor:
-        if self.over == "channels":
-            return torch.cat([lif(x[:, half * 3 : half * 3 + 3]) for half in range(2)], dim=1)
+        if "channels" in self.over:
+            return torch.cat([lif(part) for part in x.chunk(self.groups, 1)], dim=1)
         return lif(x)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        still, outputs = self.bn1(self.conv1(x)), []
-        for _ in range(self.steps):
-            y = self.spikes(self.lif1, still)
-            y = self.spikes(self.lif2, self.bn2(self.conv2(y)))
-            y = self.spikes(self.lif2 if self.over == "layers" else self.lif3, self.bn3(self.conv3(y)))
-            outputs.append(self.fc(y.mean((2, 3))))
-        return outputs
+    def step(self, still: Tensor) -> Tensor:
+        y = self.spikes(self.lif1, still)
+        y = self.spikes(self.lif2, self.bn2(self.conv2(y)))
+        y = self.spikes(self.lif2 if "layers" in self.over else self.lif3, self.bn3(self.conv3(y)))
+        return self.fc(y.mean((2, 3)))
+
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
+        still = self.bn1(self.conv1(x))
+        return [self.step(still) for _ in range(self.steps)] if self.loop else self.step(still)
 
 
 class Converted(nn.Sequential):
@@ -252,6 +253,15 @@ FAMILIES = {
     "spiking ResNet, one step": Family(lambda: Residual(False, "s"), image, 3, 4, (Kept,), outer=True, options=STEP),
     "spiking VGG": Family(Vgg, lambda: image(2), 2, 4, (Kept,), outer=True, options=STEP),
     "EfficientLIF, nothing shared": Family(lambda: Shared("nothing"), image, 3, 3, (Kept,)),
+    "EfficientLIF over channels": Family(lambda: Shared("channels"), image, 3, 3, (Kept,)),
+    "EfficientLIF over channels, as many groups as steps": Family(
+        lambda: Shared("channels", 3, 3), image, 3, 3, (Kept,)
+    ),
+    "EfficientLIF over layers": Family(lambda: Shared("layers"), image, 3, 3, (Kept,)),
+    "EfficientLIF over layers and channels": Family(lambda: Shared("layers, channels"), image, 3, 3, (Kept,)),
+    "EfficientLIF over layers and channels, one step": Family(
+        lambda: Shared("layers, channels", loop=False), image, 3, 4, (Kept,), outer=True, options=STEP
+    ),
     "tdBN, one forgetful neuron at two places": Family(Twice, image, 3, 4, (Looped,), at_once=True),
     "QCFS": Family(Converted, image, 3, 4, (Scaled,), outer=True, options=STEP),
     "Sinabs": Family(
@@ -265,9 +275,26 @@ def test_read_right(name: str) -> None:
     check(FAMILIES[name])
 
 
-@pytest.mark.parametrize("over", ["channels", "layers"])
-def test_a_shared_state_is_refused_by_name(over: str) -> None:
-    """EfficientLIF: what one membrane for two places costs, no record says."""
+SHARED = {
+    "channels": {"lif1#2": "lif1", "lif2#2": "lif2", "lif3#2": "lif3"},
+    "layers": {"lif2#2": "lif2"},
+    "layers, channels": {"lif1#2": "lif1", "lif2#2": "lif2", "lif2#3": "lif2", "lif2#4": "lif2"},
+}
+
+
+@pytest.mark.parametrize("over", SHARED)
+def test_who_shares_a_state_with_whom_is_said(over: str) -> None:
     family = Family(lambda: Shared(over), image, 3, 3, (Kept,))
-    with pytest.raises(InputError, match="two places of the network, which then share its state"):
-        read(family.build(), family.example())
+    layers = read(family.build(), family.example()).workload.layers
+    assert {x.name: x.state_of for x in layers if x.state_of} == SHARED[over]
+    assert {x.name: x.note for x in layers if x.note} == {a: f"shares its state with {b}" for a, b in SHARED[over].items()}
+
+
+def test_a_network_with_shared_states_computes_the_same_on_machines_as_alone() -> None:
+    """The membrane memory holds each shared state once; in other orders than time outermost states cannot be handed on, which is said."""
+    own, net = Shared("nothing").eval(), Shared("layers, channels").eval()
+    data = [(image(6), torch.zeros(6, dtype=torch.long))]
+    sata = {flow: tj.accelerator("sata", dataflow=flow) for flow in ("output_stationary", "tick_batch")}
+    warned = {flow: tj.evaluate(net, chip, data).warnings for flow, chip in sata.items()}
+    assert [any("state of another neuron" in w for w in warned[flow]) for flow in sata] == [False, True]
+    assert not any("state of another neuron" in w for w in tj.evaluate(own, sata["tick_batch"], data).warnings)

@@ -103,6 +103,8 @@ def ann_workload(workload: Workload, bits: int, profile: Profile = PROFILES["rel
             layer,
             op="relu" if layer.op == "neuron" else layer.op,
             neuron=None,
+            state_of="",
+            note="" if layer.op == "neuron" else layer.note,
             steps=1,
             input_bits=bits if narrow else layer.input_bits,
         )

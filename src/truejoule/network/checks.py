@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from truejoule.errors import InputError
-from truejoule.network.execution import INPUT, Execution, History
+from truejoule.network.execution import Execution, History
 from truejoule.network.network import check_input
 
 
@@ -88,7 +88,7 @@ def check_places(executions: Sequence[Execution]) -> None:
 
     Raises
     ------
-    InputError : weights without a source of data; weights, or a neuron with its own state, at two places.
+    InputError : weights without a source of data; weights, or a neuron with its own state, at two places that cannot be told apart.
     """
     by_name: dict[str, list[Execution]] = {}
     history = History()
@@ -113,30 +113,22 @@ def _check_sources(name: str, executions: Sequence[Execution]) -> None:
 
 
 def _check_place(name: str, executions: Sequence[Execution], history: History) -> None:
-    start = _current(executions[0], history)
-    for execution in executions[1:]:
-        if start and not start & _current(execution, history):
-            neuron = execution.op == "neuron"
-            raise InputError(
-                "one neuron object is used at two places of the network, which then share its state"
-                if neuron
-                else "the same weights are used at two places of the network",
-                where=name,
-                got=f"data from {sorted(start)} first, then from {sorted(execution.sources[0]) or 'nowhere'}",
-                expected="one place per layer; repeated use only over time",
-                fix="give each place its own neuron"
-                if neuron
-                else "give each place its own module with a copy of the weights",
-            )
-
-
-def _current(execution: Execution, history: History) -> set[str]:
-    """Where data come from, but for what is merely left over from earlier executions."""
-    return {
-        s
-        for s, index in history.anchors(execution.sources[0]).items()
-        if s == INPUT or index >= execution.index or (index == 0 and s != execution.name)
-    }
+    other = history.elsewhere(executions)
+    if other is not None:
+        neuron = executions[0].op == "neuron"
+        raise InputError(
+            "one neuron object is used at two places of the network, which then share its state"
+            if neuron
+            else "the same weights are used at two places of the network",
+            where=name,
+            got=f"data from {sorted(history.current(executions[0]))} first, then from {sorted(other.sources[0]) or 'nowhere'}",
+            expected="every place once per time step, in the same order"
+            if neuron
+            else "one place per layer; repeated use only over time",
+            fix="give each place its own neuron"
+            if neuron
+            else "give each place its own module with a copy of the weights",
+        )
 
 
 def check_executions(name: str, executions: Sequence[Execution]) -> None:

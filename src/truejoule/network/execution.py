@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,23 @@ class History:
         first, second = self.anchors(a), self.anchors(b)
         return set(first) == set(second) and all(first[name] != second[name] for name in first)
 
+    def one_place(self, executions: Sequence[Execution]) -> bool:
+        """Whether all executions of a layer get their data from the same place of the network."""
+        return self.elsewhere(executions) is None
+
+    def elsewhere(self, executions: Sequence[Execution]) -> Execution | None:
+        """The first execution whose data come from another place than those of the first one."""
+        start = self.current(executions[0])
+        return next((e for e in executions[1:] if start and not start & self.current(e)), None)
+
+    def current(self, execution: Execution) -> set[str]:
+        """Where data come from, but for what is merely left over from earlier executions."""
+        return {
+            s
+            for s, index in self.anchors(execution.sources[0]).items()
+            if s == INPUT or index >= execution.index or (index == 0 and s != execution.name)
+        }
+
     def _anchors_of(self, name: str, index: int) -> Origins:
         key = (name, index)
         if key not in self._anchors:
@@ -75,6 +92,8 @@ class Trace:
     output: Any
     neurons: Mapping[str, Neuron] = field(default_factory=dict)
     """Semantics of the neurons that have no module."""
+    shared: Mapping[str, str] = field(default_factory=dict)
+    """Later place of a neuron object → the first place, whose state it goes on with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from truejoule.network.functional import find_functional
 from truejoule.network.interpret import Names, interpret, named_tensors
 from truejoule.network.leaves import Leaves, check_time, find_leaves
 from truejoule.network.network import Network, evaluating, same_outputs, stepper
+from truejoule.network.places import Places, check_rounds, find_places
 from truejoule.network.precision import weight_precision
 from truejoule.network.provenance import clear
 from truejoule.network.recognise import FINAL_ONLY
@@ -30,6 +31,8 @@ from truejoule.network.widths import Watched, with_codes
 from truejoule.workload import Edge, Layer, Neuron, NotUnderstood, Workload
 from truejoule.workload.standing import with_standing
 
+PASSES = 6
+"""Runs in which places are told apart: one lets the next see more, as places behind other places do."""
 EDITS_INPUT = "the network changes its input in place; it is run on a copy of every batch"
 
 
@@ -160,9 +163,18 @@ def _explore(
         restart()
         functional = find_functional(module, example, leaves.kinds, forward)
         restart()
-        seen = trace(module, example, leaves.kinds, forward=forward, functional=functional)
+        seen = trace(module, example, leaves.kinds, forward, functional)
+        places = Places()
+        for _ in range(PASSES):
+            more = find_places(seen, leaves.forms, places)
+            if more is None:
+                break
+            places = more
+            restart()
+            seen = trace(module, example, leaves.kinds, forward, functional, places)
         _require_layers(seen.executions, module)
         check_places(seen.executions)
+        check_rounds(seen, places, leaves.forms)
         told = time_steps is not None or time_axis is not None
         spiking = [e for e in seen.executions if e.op == "neuron" and e.path in leaves.forms]
 
@@ -237,10 +249,13 @@ def _layers(seen: Trace, leaves: Leaves, timing: Timing) -> list[Layer]:
     neurons = {name: leaves.neurons.get(executions[0].path) for name, executions in by_name.items()} | dict(
         seen.neurons
     )
-    return [_layer(executions[0], timing.layouts[name], neurons[name]) for name, executions in by_name.items()]
+    return [
+        _layer(executions[0], timing.layouts[name], neurons[name], seen.shared.get(name, ""))
+        for name, executions in by_name.items()
+    ]
 
 
-def _layer(first: Execution, layout: Layout, neuron: Neuron | None) -> Layer:
+def _layer(first: Execution, layout: Layout, neuron: Neuron | None, state_of: str) -> Layer:
     op, operation = first.op, first.operation
     input_shape, output_shape = (
         sample_shape(op, first.input_shape, layout),
@@ -255,6 +270,7 @@ def _layer(first: Execution, layout: Layout, neuron: Neuron | None) -> Layer:
         output_shape=output_shape,
         steps=layout.steps,
         neuron=neuron if op == "neuron" else None,
+        state_of=state_of,
         note=first.note,
     )
     if operation is None:

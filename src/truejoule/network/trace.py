@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from truejoule.network.inline import Follower
 from truejoule.network.interpret import Names, Paths, named_tensors, weight_identity
 from truejoule.network.operation import Operation
 from truejoule.network.outside import FILLING, WHY, Outside
+from truejoule.network.places import Places
 from truejoule.network.provenance import Origins, Provenance, layers, no_tracking, parameters, quiet, union
 from truejoule.network.recognise import (
     FINAL_ONLY,
@@ -38,14 +39,15 @@ def trace(
     leaves: dict[str, Leaf],
     forward: Callable[[Tensor], Any] | None = None,
     functional: Functional | None = None,
+    places: Places | None = None,
 ) -> Trace:
     """Run ``module(x)`` once and record every layer; modules in ``leaves`` are not looked into.
 
     ``forward(x)`` is called instead where a function around the module drives it; ``functional`` says what it computes
-    by itself.
+    by itself; ``places`` which calls of one module are to be told apart.
     """
     functional = functional or Functional()
-    runner = _Tracer(module, leaves, functional)
+    runner = _Tracer(module, leaves, functional, places or Places())
     marked, call = x.clone(), forward or module  # neither the mark nor a change in place may reach the caller's tensor
     runner.origins.mark(marked, {INPUT: 0})
     with (
@@ -59,12 +61,13 @@ def trace(
     written = dict(zip(runner.written, functional.layers, strict=True))
     neurons = {name: layer.neuron for name, layer in written.items() if layer.neuron is not None}
     refused = (*runner.refused.values(), *functional.refused)
-    return Trace(tuple(runner.executions), runner.names(), refused, output, neurons)
+    return Trace(tuple(runner.executions), runner.names(), refused, output, neurons, runner.shared)
 
 
 class _Tracer(TorchFunctionMode):
-    def __init__(self, module: nn.Module, leaves: dict[str, Leaf], functional: Functional) -> None:
+    def __init__(self, module: nn.Module, leaves: dict[str, Leaf], functional: Functional, places: Places) -> None:
         super().__init__()
+        self._told = places
         self._functional = functional
         self._follower = Follower(functional.inline, self._take, self._give)
         self.written = ["" for _ in functional.layers]
@@ -76,13 +79,14 @@ class _Tracer(TorchFunctionMode):
         self.modules = dict(module.named_modules())
         self.origins = Provenance(self.qualified)
         self.executions: list[Execution] = []
+        self.shared: dict[str, str] = {}
         self.refused: dict[tuple[str, str], NotUnderstood] = {}
         self._opaque = 0
         self._counts: Counter[str] = Counter()
         self._by_key: dict[tuple[Any, ...], str] = {}
         self._taken: set[str] = {plain_path(leaf) for leaf, kind in leaves.items() if kind.op is not None}
         self._calls: defaultdict[str, list[str | None]] = defaultdict(list)  # of modules that are one layer
-        self._places: defaultdict[str, list[str]] = defaultdict(list)
+        self._of_path: defaultdict[str, list[str]] = defaultdict(list)
         self._history = History()
         self._outside = Outside(self.origins)
         self._weights: dict[str, str] = {}
@@ -128,24 +132,35 @@ class _Tracer(TorchFunctionMode):
                 return
             name = self._place(path, leaf.op, layers(sources), state)
             self._calls[path].append(name)
-            self._record(name, leaf.op, path, (layers(sources),), data, result, None, leaf.note)
+            owner = self._owner(name, path, state) if leaf.op == "neuron" else None
+            note = f"shares its state with {owner}" if owner is not None else leaf.note
+            if owner is not None:
+                self.shared.setdefault(name, owner)
+            self._record(name, leaf.op, path, (layers(sources),), data, result, None, note)
             for tensor in tensors(output):
                 self.origins.mark(tensor, {name: self._counts[name] - 1})
 
     def _place(self, path: str, op: Op, sources: Origins, state: Origins | None) -> str:
-        """Name of a call of a leaf module. One object may stand at several places, unless it keeps a state of its own (``state`` is None)."""
-        places = self._places[path]
-        if op == "neuron" and places:
+        """Name of a call of a leaf module. One object may stand at several places; if it keeps a state of its own (``state`` is None), these must be told."""
+        places = self._of_path[path]
+        number = self._told.of_leaf(path, len(self._calls[path]))
+        if op == "neuron" and places and number is None:
             known = [place for place in places if state is None or place in state]
             if known:
                 return known[0]
-        key = ("place", path, tuple(sorted(sources)))
+        told = op == "neuron" and number is not None
+        key = ("place", path, () if told else tuple(sorted(sources)), number)
         if key not in self._by_key and not places:
             self._by_key[key] = plain_path(path)
         name = self._unique(key, path)
         if name not in places:
             places.append(name)
         return name
+
+    def _owner(self, name: str, path: str, state: Origins | None) -> str | None:
+        """The first place of a neuron whose state this later place goes on with."""
+        first = self._of_path[path][0]
+        return first if name != first and (state is None or first in state) else None
 
     # functions
 
@@ -244,7 +259,9 @@ class _Tracer(TorchFunctionMode):
             return None  # an encoder
         if operation.op == "add" and (not all(sources) or self._history.over_time(*sources)):
             return None  # adding a constant, or adding up over time
-        return self._plain_name(operation.op, self.paths.current, sources)
+        path = self.paths.current
+        number = self._told.of_call(path, operation.op, len(self._sequence[path, operation.op]))
+        return self._plain_name(operation.op, path, sources, number)
 
     def _weight_name(self, known: str | None, made_of: list[str], operation: Operation, path: str) -> str:
         assert operation.weight is not None
@@ -255,7 +272,7 @@ class _Tracer(TorchFunctionMode):
             return self._unique(("weight", known), strip(known) or operation.op)
         return self._unique(("call", path, operation.op, tuple(operation.weight.shape)), path or operation.op)
 
-    def _plain_name(self, op: Op, path: str, sources: tuple[Origins, ...]) -> str:
+    def _plain_name(self, op: Op, path: str, sources: tuple[Origins, ...], number: Hashable) -> str:
         module = self.modules[path]
         alone = (
             path
@@ -263,7 +280,7 @@ class _Tracer(TorchFunctionMode):
             and (op == "norm" or not any(True for _ in module.parameters()))
         )
         base = path if alone else f"{path}.{op}" if path else op
-        return self._unique((path, op, tuple(tuple(sorted(s)) for s in sources)), base)
+        return self._unique((path, op, tuple(tuple(sorted(s)) for s in sources), number), base)
 
     def _unique(self, key: tuple[Any, ...], base: str) -> str:
         if key not in self._by_key:

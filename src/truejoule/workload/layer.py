@@ -36,6 +36,7 @@ class Layer:
     inputs_full_range : whether the lowest two's complement code occurs, for example -128 in 8 bits.
     standing : whether its inputs are the same in every time step (a directly coded image), so that it could be computed once.
     neuron : the spiking semantics, for op ``neuron``.
+    state_of : the neuron layer whose state this one goes on with within a time step (LIF sharing); empty for a state of its own.
     bias : whether a bias is added after accumulation.
     """
 
@@ -57,6 +58,7 @@ class Layer:
     inputs_full_range: bool = False
     standing: bool = False
     neuron: Neuron | None = None
+    state_of: str = ""
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -108,6 +110,11 @@ class Layer:
     def states(self) -> int:
         """Numbers that its neurons keep from one time step to the next; 0 for layers that are no neurons."""
         return self.outputs * self.neuron.states if self.neuron is not None else 0
+
+    @property
+    def own_states(self) -> int:
+        """Those among ``states`` that need memory of their own."""
+        return 0 if self.state_of else self.states
 
     @property
     def multiplies(self) -> bool:

@@ -249,9 +249,8 @@ class SATA:
 
     def suited(self, workload: Workload) -> SATA:
         """A network without neurons runs on the ANN twin; spike PEs and their narrow accumulators are made for spikes."""
-        if workload.spiking or self.structure.pe == "mac" or self.as_published:
-            return self
-        return self.ann_twin(min(self.structure.input_bits, 8))
+        stays = workload.spiking or self.structure.pe == "mac" or self.as_published
+        return self if stays else self.ann_twin(min(self.structure.input_bits, 8))
 
     def ann_twin(self, bits: int = 8) -> SATA:
         """The array of the same shape, node, buffers and DRAM with multipliers (weights by inputs of ``bits``), ReLU and larger scratchpads.
@@ -268,7 +267,7 @@ class SATA:
             input_bits=bits,
             image_bits=self.structure.image_bits or min(self.structure.input_bits, 8),
             adder_bits=24,
-            accumulator_bits=24,
+            accumulator_bits=max(24, self.structure.accumulator_bits),
             neurons_per_lif=1,
             input_scratchpad=72.0 * bits,
             partial_scratchpad=24.0 * 8,

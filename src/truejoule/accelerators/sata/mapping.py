@@ -96,6 +96,8 @@ def _warnings(workload: Workload, s: Structure) -> tuple[str, ...]:
     host = [layer.name for layer in workload.layers if layer.op == "host"]
     other = "relu" if s.pe == "spike" else "neuron"
     strange = [layer.name for layer in workload.layers if layer.op == other]
+    shared = [layer.name for layer in workload.layers if layer.state_of and layer.steps > 1 and not s.time_outermost]
+    in_turn = f"goes on with the state of another neuron in every time step, which {s.dataflow} cannot do (output_stationary can), so it is costed as if it kept a state of its own"
     keeps = s.time_outermost and workload.time_steps > 1
     used = {name: of for name, of in memory_prices(s).items() if keeps or name != "membrane memory"}
     beyond = [f"{name} ({key})" for name, of in used.items() for key, c in of.items() if "extrapolated" in c.source]
@@ -105,6 +107,7 @@ def _warnings(workload: Workload, s: Structure) -> tuple[str, ...]:
         (real, f"real-valued weights are rounded to {s.weight_bits} bits: {some(real)}"),
         (host, f"runs on the host and is not costed: {some(host)}"),
         (strange, f"the PEs have no {other} unit, these layers are computed beside the array: {some(strange)}"),
+        (shared, f"{in_turn}: {some(shared)}"),
         (beyond, f"coefficients beyond their tables, with a wider band: {some(beyond)}"),
     ]
     return tuple(text for names, text in found if names)

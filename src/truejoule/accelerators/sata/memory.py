@@ -119,7 +119,7 @@ def stored_states(workload: Workload, s: Structure) -> tuple[dict[str, int], flo
     alone = len(workload.multiplying) == 1
     layers = [layer for layer in workload.layers if layer.op == "neuron" and layer.steps > 1]
     stored = {layer.name: layer.states for layer in layers if not (alone and layer.states <= s.pes)}
-    bits = sum(stored.values()) * s.membrane_bits + sum(kept_sums(workload, s).values())
+    bits = sum(layer.own_states for layer in layers if layer.name in stored) * s.membrane_bits + sum(kept_sums(workload, s).values())
     return stored, max(1.0 - s.membrane_memory / bits, 0.0) if bits else 0.0
 
 

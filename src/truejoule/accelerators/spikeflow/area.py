@@ -66,7 +66,7 @@ def memory_bits(mapping: Mapping, s: Structure, p: Prices) -> float:
 
 def membrane_bits(mapping: Mapping, s: Structure) -> float:
     """Bits of the memory for what neurons keep: their potentials (and synaptic currents), and the sums of layers that are computed once for all time steps."""
-    potentials = sum(layer.states * s.membrane_bits for layer in mapping.workload.layers)
+    potentials = sum(layer.own_states * s.membrane_bits for layer in mapping.workload.layers)
     return potentials + sum(layer.outputs * s.partial_sum_bits for layer in held(mapping.workload))
 
 

@@ -10,7 +10,7 @@ from truejoule.accelerators.spikeflow.mapping import input_bits
 from truejoule.accelerators.time_loop import first_steps
 from truejoule.cost import Schedule, Slot
 from truejoule.numerics.schemes import count_planes
-from truejoule.workload import Layer
+from truejoule.workload import Layer, Workload
 
 
 def pipeline(mapping: Mapping, structure: Structure) -> Schedule:
@@ -19,17 +19,21 @@ def pipeline(mapping: Mapping, structure: Structure) -> Schedule:
     A layer with weights reads its PEs once per output position and input bit plane, 64 columns in one PE cycle. It starts when the first
     window of its input is there, and its last window is read only after the last input has come. What lies between two such layers passes
     on without delay; values on the mesh take as long as the narrowest link needs. Layers outside the time loop run in its first or in its last
-    step (``first_steps``).
+    step (``first_steps``). A state that neurons at several places share passes from place to place like an input, and then to the next step.
     """
     workload, first_of = mapping.workload, first_steps(mapping.workload)
     last_of = {layer.name: first_of[layer.name] + layer.steps - 1 for layer in workload.layers}
     slots: dict[tuple[str, int], Slot] = {}
+    handed = _handed_on(workload)
     for step in range(max(last_of.values()) + 1):
         for layer in workload.layers:
             if not first_of[layer.name] <= step <= last_of[layer.name]:
                 continue
             busy = _busy(layer, mapping, structure)
             made = [(s, min(step, last_of[s])) for s in workload.sources(layer.name) if s != "input"]
+            if layer.name in handed:
+                owner, steps_ago = handed[layer.name]
+                made.append((owner, step - steps_ago))
             before = [slots[of] for of in made if of in slots]
             first = max((b.start_s + _first_window(layer) * (b.end_s - b.start_s) for b in before), default=0.0)
             start = max(first, slots[layer.name, step - 1].end_s if step > first_of[layer.name] else 0.0)
@@ -38,6 +42,17 @@ def pipeline(mapping: Mapping, structure: Structure) -> Schedule:
             slots[layer.name, step] = Slot(layer.name, step, start, end, min(busy, end - start))
     interval = max(sum(x.busy_s for x in slots.values() if x.layer == layer.name) for layer in workload.multiplying)
     return Schedule(tuple(slots.values()), interval, 1.0 / structure.clock, workload.multiplying[-1].name)
+
+
+def _handed_on(workload: Workload) -> dict[str, tuple[str, int]]:
+    """Neuron layer that shares its state → who has had it just before, and how many time steps ago."""
+    places: dict[str, list[str]] = {}
+    for layer in workload.layers:
+        if layer.state_of:
+            places.setdefault(layer.state_of, [layer.state_of]).append(layer.name)
+    return {
+        name: (names[k - 1], 1 if k == 0 else 0) for names in places.values() for k, name in enumerate(names)
+    }
 
 
 def planes_of(layer: Layer, structure: Structure) -> int:
