@@ -99,6 +99,30 @@ class Pact(nn.Module):
         return self.conv3(F.avg_pool2d(y, 2)).flatten(1)
 
 
+class PactBlocks(nn.Module):
+    """Residual blocks that clip and round behind the sum; the shortcut of the second is cut in space and padded in channels."""
+
+    def __init__(self, bits: int) -> None:
+        super().__init__()
+        self.bits = bits
+        self.conv1, self.bn1, self.alpha1 = DoReFaConv(3, 4, 3, 8, padding=1), norm(4), nn.Parameter(torch.tensor(3.0))
+        self.conv2, self.bn2, self.alpha2 = (
+            DoReFaConv(4, 4, 3, bits, padding=1),
+            norm(4),
+            nn.Parameter(torch.tensor(2.5)),
+        )
+        self.conv3, self.bn3 = DoReFaConv(4, 8, 3, bits, padding=1, stride=2), norm(8)
+        self.alpha3 = nn.Parameter(torch.tensor(2.0))
+        self.conv4 = DoReFaConv(8, 5, 4, bits)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = PactClip.apply(self.bn1(self.conv1(x)), self.alpha1, self.bits)
+        x = PactClip.apply(self.bn2(self.conv2(x)) + x, self.alpha2, self.bits)
+        y = self.bn3(self.conv3(x))
+        y += F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 2, 2))
+        return self.conv4(PactClip.apply(y, self.alpha3, self.bits)).flatten(1)
+
+
 class Lsq(nn.Module):
     """A learned step (per tensor or per output channel) whose gradient is scaled by adding and taking away."""
 
@@ -188,6 +212,13 @@ FAMILIES = {
         )
         for b in (2, 4)
     },
+    "PACT with cut and padded shortcuts": Family(
+        lambda: PactBlocks(2),
+        image,
+        3,
+        weights={"conv1": (8, "mid_rise"), "conv3": (2, "mid_rise"), "conv4": (2, "mid_rise")},
+        inputs={"conv1": (8, False), "conv2": (2, False), "conv3": (2, False), "conv4": (2, False)},
+    ),
     **{f"LSQ {b} bit{' per channel' * c}": lsq(b, c) for b, c in ((2, False), (3, True), (4, False), (8, True))},
     **{
         f"QCFS with {s} steps": Family(lambda s=s: QcfsAnn(s), image, 3, inputs={"layers.0": (8, False)})

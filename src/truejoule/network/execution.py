@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import nn
+
 from truejoule.network.interpret import Names
 from truejoule.network.operation import Operation
 from truejoule.network.provenance import Origins, union
@@ -117,3 +119,9 @@ def strip(qualified: str) -> str:
 def plain_path(path: str) -> str:
     """A module path without the wrappers that ``torch.compile`` puts around modules."""
     return ".".join(part for part in path.split(".") if part != "_orig_mod")
+
+
+def base_name(module: nn.Module, path: str, title: str, parameters: bool) -> str:
+    """Name of a layer without weights: that of its module if this does nothing else; ``parameters``: it may have some."""
+    alone = not any(True for _ in module.children()) and (parameters or not any(True for _ in module.parameters()))
+    return title if not path else path if alone else f"{path}.{title}"

@@ -76,7 +76,9 @@ def find_leaves(
         call(given)
     restart()
     candidates = {path: shape for path, shape in scout.candidates.items() if path not in scout.busy}
-    candidates |= {path: shape for path, shape in scout.filters().items() if fires_over_time(module.get_submodule(path), shape)}
+    candidates |= {
+        path: shape for path, shape in scout.filters().items() if fires_over_time(module.get_submodule(path), shape)
+    }
     search = _Search(module, candidates, frozenset(scout.returning))
     found, done = Leaves(edits_input=not torch.equal(given, x)), set[str]()
     for path in sorted(search.candidates, key=lambda p: p.count(".")):

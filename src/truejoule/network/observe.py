@@ -17,18 +17,18 @@ from truejoule.network.failing import ForwardFailed
 from truejoule.network.functional import find_functional
 from truejoule.network.interpret import Names, interpret, named_tensors
 from truejoule.network.leaves import Leaves, check_time, find_leaves
+from truejoule.network.misplaced import final_only_in_the_middle, over_time
 from truejoule.network.network import Network, evaluating, same_outputs, stepper
 from truejoule.network.places import Places, check_rounds, find_places
 from truejoule.network.precision import weight_precision
 from truejoule.network.provenance import clear
-from truejoule.network.recognise import FINAL_ONLY
 from truejoule.network.resized import Resized, Size, Sizes
 from truejoule.network.standing import Watch
 from truejoule.network.state import METHODS, State, reset
 from truejoule.network.timing import Layout, Timing, infer, pool_shapes, sample_shape
 from truejoule.network.trace import trace
 from truejoule.network.widths import Watched, with_codes
-from truejoule.workload import Edge, Layer, Neuron, NotUnderstood, Workload
+from truejoule.workload import Edge, Layer, Neuron, Workload
 from truejoule.workload.standing import with_standing
 
 PASSES = 6
@@ -121,7 +121,7 @@ def _read(module: nn.Module, example: Tensor, time_steps: int | None, time_axis:
         )
     layers = _layers(seen, leaves, timing)
     edges = _edges(seen.executions, timing.steps)
-    refused = (*leaves.refused, *seen.refused, *_final_only_in_the_middle(layers, edges), *_over_time(layers, edges))
+    refused = (*leaves.refused, *seen.refused, *final_only_in_the_middle(layers, edges), *over_time(layers, edges))
     workload = Workload(
         title,
         tuple(layers),
@@ -327,42 +327,3 @@ def _steps(executions: Sequence[Execution], time_steps: int) -> dict[tuple[str, 
         before = [known[item] for sources in execution.sources for item in sources.items() if item[0] != INPUT]
         known.setdefault((execution.name, execution.index), max(before, default=0))
     return known
-
-
-def _final_only_in_the_middle(layers: Sequence[Layer], edges: Sequence[Edge]) -> list[NotUnderstood]:
-    """A softmax and the like are harmless behind the last layer with weights, and on the input alone; between layers they are refused."""
-    multiplying = {layer.name for layer in layers if layer.multiplies}
-    found = []
-    for layer in layers:
-        if layer.op != "host" or layer.note not in FINAL_ONLY:
-            continue
-        before = _reached(layer.name, {(e.target, e.source) for e in edges})
-        behind = _reached(layer.name, {(e.source, e.target) for e in edges if not e.recurrent})
-        if behind & multiplying and before & multiplying:
-            why = "it works on activations in front of a layer with weights; part of a quantiser is understood in a module of its own"
-            found.append(NotUnderstood(layer.name, layer.note, why))
-    return found
-
-
-def _over_time(layers: Sequence[Layer], edges: Sequence[Edge]) -> list[NotUnderstood]:
-    """Layers that take several time steps at once, and answer as many: membranes as a filter over time, which no machine has."""
-    known = {layer.name: layer for layer in layers}
-    found = []
-    for layer in layers:
-        if layer.op not in ("conv", "linear", "max_pool", "avg_pool"):
-            continue  # element by element, whatever the axes mean
-        before = {e.source for e in edges if e.target == layer.name and e.source in known and not e.recurrent}
-        stepwise = [known[source].outputs for source in before if known[source].steps > 1]
-        behind = any(known[e.target].steps > 1 for e in edges if e.source == layer.name and not e.recurrent)
-        if layer.steps == 1 and behind and stepwise and layer.inputs > sum(stepwise):
-            why = "it runs once, between layers that run once per time step: it mixes the time steps"
-            found.append(NotUnderstood(layer.name, f"{layer.op} over time", why))
-    return found
-
-
-def _reached(start: str, steps: set[tuple[str, str]]) -> set[str]:
-    reached, front = set[str](), {start}
-    while front:
-        front = {end for begin, end in steps if begin in front} - reached
-        reached |= front
-    return reached

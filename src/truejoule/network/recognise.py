@@ -191,6 +191,8 @@ FINAL_ONLY = frozenset(
 ) | {READ_OUT}
 """Harmless behind the last layer with weights: listed as host layers there, refused in front of one."""
 
+TWO_ACTIVATIONS = "a product of two activations"
+FROM_THE_LEFT = "weights that multiply data from the left: they mix time steps or samples"
 _CELL, _STATISTICS = "a gated recurrent cell", "statistics of the running sample are needed"
 _PRODUCT = "multiplies activations with activations"
 THRESHOLD = "a threshold written in the forward pass, with no module we could probe"

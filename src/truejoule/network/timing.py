@@ -185,6 +185,8 @@ class _Chooser:
     def layout(self, execution: Execution, before: Mapping[str, Layout]) -> Layout:
         count, steps = self.runs[execution.name].runs, self.steps
         if steps == 1 or count > 1:
+            if steps == 1 and execution.op.endswith("pool"):
+                _ratio(execution, self.samples)
             if (
                 count not in (1, steps, steps - 1) and execution.op != "host"
             ):  # what runs on the host is refused by name, or not costed

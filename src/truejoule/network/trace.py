@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from truejoule.network.execution import INPUT, Execution, History, Leaf, Trace, plain_path, strip
+from truejoule.network.execution import INPUT, Execution, History, Leaf, Trace, base_name, plain_path, strip
 from truejoule.network.failing import guarded
 from truejoule.network.functional import Functional, Written
 from truejoule.network.inline import Follower
@@ -20,8 +20,10 @@ from truejoule.network.places import Places
 from truejoule.network.provenance import Origins, Provenance, layers, no_tracking, parameters, quiet, union
 from truejoule.network.recognise import (
     FINAL_ONLY,
+    FROM_THE_LEFT,
     PRODUCTS,
     TRANSPARENT,
+    TWO_ACTIVATIONS,
     first_tensor,
     function_name,
     reason,
@@ -238,10 +240,7 @@ class _Tracer(TorchFunctionMode):
         known = self.qualified.get(id(weight_identity(operation.weight)))
         made_of = self.origins.of(operation.weight)
         if known is None and layers(made_of):
-            why = "a product of two activations"
-            if not layers(source) and parameters(source):
-                why = "weights that multiply data from the left: they mix time steps or samples"
-            self._refuse(title, why)
+            self._refuse(title, FROM_THE_LEFT if not layers(source) and parameters(source) else TWO_ACTIVATIONS)
             return None
         if not layers(source) and parameters(source):
             self._prepared.add(known or "")
@@ -272,13 +271,7 @@ class _Tracer(TorchFunctionMode):
         return self._unique(("call", path, operation.op, tuple(operation.weight.shape)), path or operation.op)
 
     def _plain_name(self, op: Op, path: str, sources: tuple[Origins, ...], number: Hashable) -> str:
-        module = self.modules[path]
-        alone = (
-            path
-            and not any(True for _ in module.children())
-            and (op == "norm" or not any(True for _ in module.parameters()))
-        )
-        base = path if alone else f"{path}.{op}" if path else op
+        base = base_name(self.modules[path], path, op, op == "norm")
         return self._unique((path, op, tuple(tuple(sorted(s)) for s in sources), number), base)
 
     def _unique(self, key: tuple[Any, ...], base: str) -> str:
@@ -304,7 +297,7 @@ class _Tracer(TorchFunctionMode):
         if title in PRODUCTS:
             data = [(t, s) for t, s in zip(operands, sources, strict=True) if s]
             if len(data) > 1 and (data[0][0].shape == data[1][0].shape or set(data[0][1]) != set(data[1][1])):
-                self._host(title, operands, result, "a product of two activations")
+                self._host(title, operands, result, TWO_ACTIVATIONS)
             return
         if title in TRANSPARENT or not result.is_floating_point():
             return
@@ -322,8 +315,7 @@ class _Tracer(TorchFunctionMode):
         sources = tuple(layers(self.origins.of(t)) for t in operands)
         sources = tuple(s for s in sources if s)
         path = self.paths.current
-        alone = path and not any(True for _ in self.modules[path].children())
-        base = path if alone else f"{path}.{title}" if path else title
+        base = base_name(self.modules[path], path, title, True)
         name = self._unique((path, title, tuple(tuple(sorted(s)) for s in sources)), base)
         data = next(t for t in operands if layers(self.origins.of(t)))
         self._record(name, "host", path, sources, data, result, None, title)
