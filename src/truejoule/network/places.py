@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from truejoule.errors import InputError
 from truejoule.network.execution import PASSING, Execution, History, Trace
@@ -62,7 +63,12 @@ def find_places(seen: Trace, forms: Mapping[str, Form], known: Places) -> Places
         if path in forms:
             steps = max(steps, rounds * forms[path].steps_in(executions[0].input_shape))
     steps = max([rounds, steps, *(runs[name] for name in seen.neurons if name in runs)])
-    for table, order in ((leaves, seen.names.leaves), (calls, seen.names.sequence)):
+    # Both tables hold tuples of places; only what they are keyed by differs.
+    orders: list[tuple[dict[Any, Any], Mapping[Any, Any]]] = [
+        (leaves, seen.names.leaves),
+        (calls, seen.names.sequence),
+    ]
+    for table, order in orders:
         for key, names in order.items():
             for name in dict.fromkeys(names):
                 if name is None or by_name[name][0].op not in PASSING:
@@ -72,7 +78,7 @@ def find_places(seen: Trace, forms: Mapping[str, Form], known: Places) -> Places
                 if per_step > 1:
                     fresh = _numbered([n == name for n in names], per_step)
                     before = table.get(key, (None,) * len(names))
-                    table[key] = tuple(zip(before, fresh, strict=True))  # type: ignore[index]
+                    table[key] = tuple(zip(before, fresh, strict=True))
     changed = leaves != dict(known.leaves) or calls != dict(known.calls)
     return Places(leaves, calls) if changed else None
 
