@@ -54,3 +54,16 @@ def test_widths_of_an_image(name):
     assert tj.accelerator(name).structure.image_bits is None
     assert tj.accelerator(name, input_bits=4).ann_twin(8).structure.image_bits == 4
     assert tj.accelerator(name, image_bits=6).ann_twin(4).structure.image_bits == 6
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_rounded_inputs_are_told_once_per_width(name):
+    network, _ = relu_net()
+    machine = tj.accelerator(name)
+    told = {
+        bits: [w for w in machine.ann_twin(bits).map(network.workload).warnings if "inputs" in w] for bits in (8, 4)
+    }
+    assert told == {
+        8: ["real-valued inputs are rounded to 8 bits: 0, 2, 5"],
+        4: ["real-valued inputs are rounded to 8 bits: 0", "real-valued inputs are rounded to 4 bits: 2, 5"],
+    }

@@ -27,17 +27,12 @@ def with_image_bits(workload: Workload, bits: int | None) -> Workload:
 
 def rounded_inputs(workload: Workload, image_bits: int | None, input_bits: int) -> tuple[str, ...]:
     """What to tell about real-valued inputs, which are rounded as real-valued weights are."""
-    image = [
-        layer.name
-        for layer in workload.multiplying
-        if image_bits is not None and layer.input_bits == REAL and workload.sources(layer.name) in ((), ("input",))
-    ]
-    others = [layer.name for layer in workload.multiplying if layer.input_bits == REAL and layer.name not in image]
-    return tuple(
-        f"real-valued inputs are rounded to {bits} bits: {some(names)}"
-        for names, bits in ((image, image_bits), (others, input_bits))
-        if names
-    )
+    widths: dict[int, list[str]] = {}
+    for layer in workload.multiplying:
+        if layer.input_bits == REAL:
+            image = image_bits is not None and workload.sources(layer.name) in ((), ("input",))
+            widths.setdefault(image_bits if image and image_bits is not None else input_bits, []).append(layer.name)
+    return tuple(f"real-valued inputs are rounded to {bits} bits: {some(names)}" for bits, names in widths.items())
 
 
 def check_image_bits(bits: int | None, refuse: Callable[[str, str, object, str], None]) -> None:
