@@ -205,6 +205,8 @@ class Reference:
         self.image_bits = image_bits or input_bits
         self.sums: dict[str, list[Tensor]] = {"first": [], "second": []}
         self.seen: dict[str, list[Tensor]] = {"first": [], "second": []}
+        self.values: dict[str, list[Tensor]] = {"first": [], "second": []}
+        self.steps: dict[str, list[Tensor]] = {"first": [], "second": []}
 
     def codes(self, name: str, x: Tensor) -> tuple[Tensor, float]:
         step, low, high = self.ranges[name]
@@ -232,6 +234,8 @@ class Reference:
             shape = (-1, 1, 1)
         self.seen[name].append(x.clone())
         self.sums[name].append(sums)
+        self.steps[name].append((steps * step).view(shape))
+        self.values[name].append(sums * self.steps[name][-1])
         wide = torch.promote_types(x.dtype, torch.float32)
         out = (sums.to(wide) * (steps * step).view(shape).to(wide)).to(x.dtype)
         return out if call.bias is None else out + call.bias.view(shape)

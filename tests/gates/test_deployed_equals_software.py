@@ -7,7 +7,7 @@ import itertools
 import os
 import random
 import typing
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 
 import pytest
@@ -154,3 +154,36 @@ def test_every_kind_on_every_machine(name):
         while machine is None:
             machine = chosen(name, *(draw.randrange(len(choices(name))) for _ in range(2)))
         gate(machine, Case(*kinds, seed=draw.randrange(4)))
+
+
+CONVERTING = [name for name in preset.names() if hasattr(tj.accelerator(name).structure, "adc_bits")]
+
+
+@pytest.mark.parametrize("name", CONVERTING)
+@settings(
+    max_examples=8, deadline=None, phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck)
+)
+@given(data=st.data(), case=CASES.filter(lambda case: case.dtype in (torch.float32, torch.float64)))
+def test_a_converter_fine_enough_changes_no_sum(name, data, case):
+    """24 bits over the largest possible current: the floor of R_off, every slice and every block go through converters, and all sums come back."""
+    choice = st.integers(0, len(choices(name)) - 1)
+    machine = chosen(name, data.draw(choice), data.draw(choice))
+    assume(machine is not None and refusal(machine, case) is None)
+    machine = machine.undisturbed()
+    machine = replace(machine, structure=replace(machine.structure, adc_bits=24, adc_range="full"))
+    net = GateNet(case)
+    x = inputs(case.inputs, (SAMPLES, *net.shape), case.seed + 10, case.dtype)
+    assume(bool(torch.isfinite(net(x)).all()))
+    network = tj.read(net, x, time_steps=net.time_steps).calibrated([x])
+    s = machine.structure
+    reference = Reference(net, ranges_of(network, net, x), s.weight_bits, s.input_bits, s.image_bits)
+    network.run(x, reference.compute)
+    deployed = machine.deploy(network, [x])
+    for layer in ("first", "second"):
+        seen, want, steps = reference.seen[layer][0], reference.values[layer][0], reference.steps[layer][0]
+        hardware = deployed.layer(layer)
+        found = hardware(seen, None, 0, 0)
+        # Currents are float32: their last bits grow with the weight of the plane and the slice that they are added with.
+        most = torch.maximum(2e-4 * want.abs().max(), 0.25 * steps)
+        assert bool(((found - want).abs() <= most).all()), (layer, float((found - want).abs().max()))
+        assert hardware.tally.converted > 0 and hardware.tally.clipped == 0
