@@ -93,3 +93,11 @@ def test_few_real_values_are_no_grid():
     assert believed < 15
     for values in ([0.0, 0.5, 0.25], [1.0, 2.0], [10 / 255, 200 / 255], [0.4, 0.6, 1.0]):
         assert input_code(torch.tensor(values)).step is not None, values
+
+
+def test_two_values_a_thousand_steps_apart_are_no_evidence_of_a_grid():
+    from truejoule.network.precision import input_code
+
+    assert input_code(torch.tensor([1.0, 300.0])).step == 1.0
+    assert input_code(torch.tensor([1.0, 1001.0])).step is None
+    assert input_code(torch.tensor([1.0, 7.0, 1001.0])).step == 1.0
